@@ -1,0 +1,57 @@
+# The two commands: `make run` starts a whole platform on this machine, `make test` proves the checkout sound.
+# Everything they need is set up on the first call, into .venv; a second call finds it there.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && exit; done; echo python3)
+BIN := .venv/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run down status test lint types layers unit format bench lock generate setup setup-dev clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup:
+	@$(PYTHON) scripts/setup.py run
+
+setup-dev:
+	@$(PYTHON) scripts/setup.py dev
+
+run: setup ## Bring up a whole platform on this machine (ARGS=--once ends when it is ready)
+	@$(BIN)/cozystack up $(ARGS)
+
+status: setup ## Show the state of the platform of `make run`
+	@$(BIN)/cozystack status $(ARGS)
+
+down: setup ## Stop the platform of `make run` (ARGS=--wipe forgets its state)
+	@$(BIN)/cozystack down $(ARGS)
+
+test: setup-dev lint types layers unit ## Lint, types, layers and tests
+
+lint: setup-dev
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: setup-dev
+	@$(BIN)/mypy
+
+layers: setup-dev
+	@$(BIN)/lint-imports --no-cache
+
+unit: setup-dev
+	@$(BIN)/pytest -n auto $(ARGS)
+
+format: setup-dev ## Format the code
+	@$(BIN)/ruff check --fix-only . ; $(BIN)/ruff format .
+
+bench: setup-dev ## Measure, print a table and store JSON under bench/results
+	@$(BIN)/python -m bench $(ARGS)
+
+generate: setup-dev ## Write generated files again (CRDs)
+	@$(BIN)/python -m cozystack.api.generate
+
+lock: ## Write the lock files again (needs uv)
+	@scripts/lock.sh
+
+clean: ## Remove the virtual environment and caches
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The server side of the Kubernetes API, embedded. Knows nothing of packages."""

@@ -1,0 +1,1 @@
+"""Stand-ins of Flux's controllers, over the same API."""

@@ -1,0 +1,1 @@
+"""Real Helm behind one small interface, with two back ends."""

@@ -1,0 +1,1 @@
+"""OCI artifacts: pack, push, pull, and a registry."""

@@ -1,0 +1,1 @@
+"""The program `cozystack`: a whole platform on one machine."""
