@@ -42,7 +42,7 @@ class Lease(Object, kw_only=True):
     spec: LeaseSpec = field(default_factory=LeaseSpec)
 
 
-class WorkloadCondition(Value):
+class WorkloadCondition(Value, frozen=True):
     """Condition of a Deployment; unlike ``metav1.Condition`` it has no generation."""
 
     type: str
@@ -77,7 +77,7 @@ class CustomResourceDefinition(Object, kw_only=True):
     status: CustomResourceDefinitionStatus = field(default_factory=CustomResourceDefinitionStatus)
 
 
-class ObjectReference(Value):
+class ObjectReference(Value, frozen=True):
     kind: str = ""
     namespace: str = ""
     name: str = ""
@@ -86,7 +86,7 @@ class ObjectReference(Value):
     resource_version: str = ""
 
 
-class EventSource(Value):
+class EventSource(Value, frozen=True):
     component: str = ""
 
 

@@ -20,7 +20,7 @@ def _doc(text: str) -> Meta:
     return Meta(description=text)
 
 
-class HealthCheckExpr(Value):
+class HealthCheckExpr(Value, frozen=True):
     """A health check of objects of one kind, as CEL expressions over the object."""
 
     api_version: Annotated[str, _doc("API version of the objects that are checked.")]
@@ -30,7 +30,7 @@ class HealthCheckExpr(Value):
     failed: Annotated[str, _doc("True when the object has failed.")] = ""
 
 
-class Install(Value):
+class Install(Value, frozen=True):
     """How a component becomes a Helm release; a component without it is an artifact only."""
 
     namespace: Annotated[str, _doc("Namespace of the release. Required in practice.")] = ""
@@ -47,7 +47,7 @@ class Install(Value):
     ] = ()
 
 
-class Component(Value):
+class Component(Value, frozen=True):
     """One chart of a variant."""
 
     name: Annotated[str, _doc("Name of the component, unique within the variant.")]
@@ -57,14 +57,14 @@ class Component(Value):
     install: Annotated[Install | None, _doc("How it is installed; absent: an artifact only.")] = None
 
 
-class Library(Value):
+class Library(Value, frozen=True):
     """A library chart that components of the variant may use."""
 
     path: Annotated[str, _doc("Folder of the library chart, relative to the base folder of the source.")]
     name: Annotated[str, _doc("Name of the library; the last element of the path when empty.")] = ""
 
 
-class Variant(Value):
+class Variant(Value, frozen=True):
     """A named flavour of a package."""
 
     name: Annotated[str, _doc("Name of the variant.")]
@@ -73,7 +73,7 @@ class Variant(Value):
     components: Annotated[tuple[Component, ...], _doc("Charts of this variant.")] = ()
 
 
-class SourceRef(Value):
+class SourceRef(Value, frozen=True):
     """The Flux source that holds the charts."""
 
     kind: Annotated[Literal["GitRepository", "OCIRepository"], _doc("Kind of the source.")]
@@ -85,7 +85,7 @@ class SourceRef(Value):
     ] = ""
 
 
-class PackageSourceSpec(Value):
+class PackageSourceSpec(Value, frozen=True):
     source_ref: Annotated[SourceRef | None, _doc("Where the charts come from.")] = None
     variants: Annotated[tuple[Variant, ...], _doc("What can be chosen; the first of a name wins.")] = ()
 
@@ -103,24 +103,24 @@ class PackageSource(Object):
     status: PackageSourceStatus = msgspec.field(default_factory=PackageSourceStatus)
 
 
-class ComponentOverride(Value):
+class ComponentOverride(Value, frozen=True):
     """What a Package changes about one component."""
 
     enabled: Annotated[bool | None, _doc("False leaves the component out; absent and true install it.")] = None
     values: Annotated[Any, _doc("Values of the Helm release, over those of the chart.")] | UnsetType = UNSET
 
 
-class PackageSpec(Value):
+class PackageSpec(Value, frozen=True):
     variant: Annotated[str, _doc("Variant of the PackageSource of the same name; 'default' when empty.")] = ""
     ignore_dependencies: Annotated[tuple[str, ...], _doc("Packages that are not waited for.")] = ()
     components: Annotated[dict[str, ComponentOverride], _doc("Overrides by the name of the component.")] = {}
 
 
-class DependencyStatus(Value):
+class DependencyStatus(Value, frozen=True):
     ready: Annotated[bool, _doc("Whether the Package is ready.")]
 
 
-class BlockedBy(Value):
+class BlockedBy(Value, frozen=True):
     """Why the Package cannot go on: one problem, root cause first."""
 
     reason: Annotated[str, _doc("Type of the problem, in CamelCase.")]
@@ -130,7 +130,7 @@ class BlockedBy(Value):
     unblock: Annotated[str, _doc("What would unblock it.")] = ""
 
 
-class ReleaseStatus(Value):
+class ReleaseStatus(Value, frozen=True):
     """A Helm release of the Package."""
 
     name: Annotated[str, _doc("Name of the HelmRelease.")]

@@ -17,11 +17,11 @@ GENERATOR_API = "source.extensions.fluxcd.io/v1beta1"
 HELM_API = "helm.toolkit.fluxcd.io/v2"
 
 
-class LocalRef(Value):
+class LocalRef(Value, frozen=True):
     name: str
 
 
-class Artifact(Value):
+class Artifact(Value, frozen=True):
     """``status.artifact`` of every source: where its content is served, and its digest."""
 
     url: str
@@ -33,14 +33,14 @@ class Artifact(Value):
     metadata: dict[str, str] = {}
 
 
-class OCIRef(Value):
+class OCIRef(Value, frozen=True):
     digest: str = ""
     semver: str = ""
     semver_filter: str = ""
     tag: str = ""
 
 
-class GitRef(Value):
+class GitRef(Value, frozen=True):
     branch: str = ""
     tag: str = ""
     semver: str = ""
@@ -57,7 +57,7 @@ class SourceStatus(Model):
     last_handled_reconcile_at: str = ""
 
 
-class OCILayerSelector(Value):
+class OCILayerSelector(Value, frozen=True):
     media_type: str = ""
     operation: str = ""
 
@@ -93,14 +93,14 @@ class GitRepository(Object, kw_only=True):
     status: SourceStatus = field(default_factory=SourceStatus)
 
 
-class GeneratorSource(Value):
+class GeneratorSource(Value, frozen=True):
     alias: str
     kind: str
     name: str
     namespace: str = ""
 
 
-class Copy(Value):
+class Copy(Value, frozen=True):
     """One copy operation, ``from`` an aliased source ``to`` the artifact."""
 
     from_: str = field(name="from")
@@ -109,14 +109,14 @@ class Copy(Value):
     exclude: tuple[str, ...] = ()
 
 
-class OutputArtifact(Value):
+class OutputArtifact(Value, frozen=True):
     name: str
     copy: tuple[Copy, ...]
     revision: str = ""
     origin_revision: str = ""
 
 
-class InventoryEntry(Value):
+class InventoryEntry(Value, frozen=True):
     """One artifact that the generator made."""
 
     name: str
@@ -142,7 +142,7 @@ class ArtifactGenerator(Object, kw_only=True):
     status: ArtifactGeneratorStatus = field(default_factory=ArtifactGeneratorStatus)
 
 
-class TypedRef(Value):
+class TypedRef(Value, frozen=True):
     kind: str
     name: str
     namespace: str = ""
@@ -158,12 +158,12 @@ class ExternalArtifact(Object, kw_only=True):
     status: SourceStatus = field(default_factory=SourceStatus)
 
 
-class Strategy(Value):
+class Strategy(Value, frozen=True):
     name: str
     retry_interval: str = ""
 
 
-class InstallAction(Value):
+class InstallAction(Value, frozen=True):
     timeout: str = ""
     strategy: Strategy | None = None
     crds: str = ""
@@ -173,7 +173,7 @@ class InstallAction(Value):
     replace: bool = False
 
 
-class UpgradeAction(Value):
+class UpgradeAction(Value, frozen=True):
     timeout: str = ""
     strategy: Strategy | None = None
     crds: str = ""
@@ -183,11 +183,11 @@ class UpgradeAction(Value):
     preserve_values: bool = False
 
 
-class WaitStrategy(Value):
+class WaitStrategy(Value, frozen=True):
     name: str
 
 
-class ValuesFrom(Value):
+class ValuesFrom(Value, frozen=True):
     kind: str
     name: str
     values_key: str = ""
@@ -195,7 +195,7 @@ class ValuesFrom(Value):
     optional: bool = False
 
 
-class DependencyRef(Value, order=True):
+class DependencyRef(Value, frozen=True, order=True):
     name: str
     namespace: str = ""
     ready_expr: str = ""
@@ -222,7 +222,7 @@ class HelmReleaseSpec(Model):
     service_account_name: str = ""
 
 
-class HistoryEntry(Value):
+class HistoryEntry(Value, frozen=True):
     """One entry of ``status.history``, newest first."""
 
     name: str = ""

@@ -22,7 +22,7 @@ class Value(msgspec.Struct, rename="camel", omit_defaults=True, gc=False, frozen
     """Base of the parts of objects that are never changed in place; otherwise a ``Model``."""
 
 
-class OwnerReference(Value):
+class OwnerReference(Value, frozen=True):
     api_version: str
     kind: str
     name: str
@@ -85,7 +85,7 @@ class Key(msgspec.Struct, frozen=True, order=True, gc=False):
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
-class Condition(Value, omit_defaults=False):
+class Condition(Value, frozen=True, omit_defaults=False):
     """``metav1.Condition``; the schema requires all but the generation, so nothing is left out."""
 
     type: str

@@ -110,12 +110,14 @@ def _construct_map(loader: Any, node: Any) -> Iterator[dict[str, Any]]:
     """A map with string keys, as JSON has them; a key that stands twice is an error."""
     result: dict[str, Any] = {}
     yield result
-    written = [key.value for key, _ in node.value if isinstance(key, _yaml.ScalarNode) and key.value != "<<"]
-    if len(written) != len(set(written)):
-        twice = next(key for key, _ in node.value if written.count(key.value) > 1)
-        raise _yaml.constructor.ConstructorError(
-            None, None, f'the key "{twice.value}" stands twice in one map', twice.start_mark
-        )
+    seen: set[str] = set()
+    for key, _ in node.value:
+        if isinstance(key, _yaml.ScalarNode) and key.value != "<<":
+            if key.value in seen:
+                raise _yaml.constructor.ConstructorError(
+                    None, None, f'the key "{key.value}" stands twice in one map', key.start_mark
+                )
+            seen.add(key.value)
     loader.flatten_mapping(node)
     for key_node, value_node in node.value:
         result[_key(loader.construct_object(key_node, deep=True), key_node)] = loader.construct_object(value_node, deep=True)
