@@ -1,0 +1,198 @@
+"""Bring a bare cluster to the point where packages can be installed: CRDs, Flux, the platform's source.
+
+Runs under the lease, so two operators never fight over what is installed, and again after every change of leader; each step
+applies only what differs. Nothing is downgraded: what a newer operator has installed is left alone (decision D6). A step that
+fails is tried again with a growing delay, with its progress in the log. Specification: operator 2.2, 6.1, 6.2.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from random import Random
+from typing import Any
+
+import msgspec
+
+from cozystack.api import names
+from cozystack.api.crds import crds
+from cozystack.api.meta import JSON, Key
+from cozystack.api.resources import CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, Resource
+from cozystack.kube import Client, Discovery
+from cozystack.kube.clock import Clock
+from cozystack.kube.errors import KubeError
+from cozystack.kube.manifests import apply_all
+from cozystack.operator.flags import Options
+from cozystack.operator.fluxinstall import DEPLOYMENT_NAME, FLUX_VERSION, flux_crds, flux_objects
+from cozystack.operator.platform import package_source, source_object
+from cozystack.runtime import Log
+
+VERSION_ANNOTATION = "operator.cozystack.io/version"
+VERSION_LABEL = "app.kubernetes.io/version"
+_UNTYPED_CRDS: Resource[dict[str, Any]] = Resource(
+    "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False, dict[str, Any]
+)
+_FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
+
+
+class Bootstrap:
+    """The steps, in order. ``version`` is that of this operator; ``environment`` that of its process."""
+
+    def __init__(
+        self,
+        client: Client,
+        options: Options,
+        *,
+        clock: Clock,
+        random: Random,
+        environment: Mapping[str, str],
+        version: str,
+        log: Log,
+    ) -> None:
+        self._client = client
+        self._discovery = Discovery(client)
+        self._options = options
+        self._clock = clock
+        self._random = random
+        self._environment = environment
+        self._version = version
+        self._log = log
+        self.done = False
+
+    async def run(self) -> None:
+        """Every step that the flags ask for; returns when all have succeeded."""
+        steps: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        if self._options.install_crds:
+            steps.append(("custom resource definitions", self._install_crds))
+        if self._options.install_flux:
+            steps.append(("Flux", self._install_flux))
+        if self._options.platform_source is not None:
+            steps.append(("platform source", self._install_platform_source))
+            if self._options.install_crds:
+                steps.append(("platform PackageSource", self._install_platform_package_source))
+        for number, (name, step) in enumerate(steps, 1):
+            await self._until_done(f"{number}/{len(steps)} {name}", step)
+        self.done = True
+
+    async def watch_flux(self) -> None:
+        """Say in the log when Flux is available, or that it is not within the time it may take."""
+        if not self._options.install_flux:
+            return
+        limit = self._clock.monotonic() + self._options.flux_ready_timeout.total_seconds()
+        warned = False
+        while True:
+            deployment = None
+            try:
+                deployment = await self._client.find(DEPLOYMENTS, Key(names.FLUX_NAMESPACE, DEPLOYMENT_NAME))
+            except KubeError as error:
+                self._log.debug("Flux could not be looked at", reason=str(error))
+            if deployment is not None and deployment.status.available_replicas >= deployment.spec.replicas > 0:
+                self._log.info("Flux is available")
+                return
+            if not warned and self._clock.monotonic() > limit:
+                warned = True
+                self._log.warning(
+                    "Flux is not available yet; nothing can be installed before it is",
+                    look=f"kubectl -n {names.FLUX_NAMESPACE} describe deployment {DEPLOYMENT_NAME}",
+                )
+            await self._clock.sleep(2.0)
+
+    async def _until_done(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
+        delay, started = _FIRST_DELAY, self._clock.monotonic()
+        while True:
+            try:
+                await step()
+            except KubeError as error:
+                wait = delay * (1 - 0.5 * self._random.random())
+                self._log.warning("bootstrap step failed, trying again", step=name, reason=str(error), retry_in=f"{wait:.1f}s")
+                await self._clock.sleep(wait)
+                delay = min(delay * 2, _LONGEST_DELAY)
+            else:
+                self._log.info("bootstrap step done", step=name, seconds=round(self._clock.monotonic() - started, 2))
+                return
+
+    async def _install_crds(self) -> None:
+        wanted: list[dict[str, JSON]] = []
+        for crd in copy.deepcopy(crds()):
+            crd["metadata"]["annotations"] = {VERSION_ANNOTATION: self._version}
+            live = await self._client.find(CUSTOM_RESOURCE_DEFINITIONS, Key("", crd["metadata"]["name"]))
+            installed = live.metadata.annotations.get(VERSION_ANNOTATION, "") if live is not None else ""
+            if is_newer(installed, self._version):
+                self._log.info("CRD left as a newer operator installed it", crd=crd["metadata"]["name"], version=installed)
+            else:
+                wanted.append(crd)
+        await self._apply(wanted)
+        await self._established([crd["metadata"]["name"] for crd in crds()])
+
+    async def _install_flux(self) -> None:
+        deployment = await self._client.find(DEPLOYMENTS, Key(names.FLUX_NAMESPACE, DEPLOYMENT_NAME))
+        installed = deployment.metadata.labels.get(VERSION_LABEL, "") if deployment is not None else ""
+        if is_newer(installed, FLUX_VERSION):
+            self._log.info("Flux left as a newer operator installed it", version=installed)
+            return
+        wanted = []
+        for crd in flux_crds():
+            live = await self._client.find(_UNTYPED_CRDS, Key("", crd["metadata"]["name"]))
+            wanted.append(keep_served_versions(crd, live) if live is not None else crd)
+        await self._apply(wanted)
+        await self._established([crd["metadata"]["name"] for crd in wanted])
+        await self._apply(
+            flux_objects(
+                registry=self._options.flux_registry,
+                api_host=self._environment.get("KUBERNETES_SERVICE_HOST", ""),
+                api_port=self._environment.get("KUBERNETES_SERVICE_PORT", ""),
+            )
+        )
+
+    async def _install_platform_source(self) -> None:
+        if self._options.platform_source is not None:
+            await self._apply([source_object(self._options.platform_source)])
+
+    async def _install_platform_package_source(self) -> None:
+        if self._options.platform_source is not None:
+            await self._apply([msgspec.to_builtins(package_source(self._options.platform_source))])
+
+    async def _apply(self, manifests: list[dict[str, JSON]]) -> None:
+        outcomes = await apply_all(self._client, self._discovery, manifests, manager=names.OPERATOR_MANAGER)
+        for outcome in outcomes:
+            if outcome.changed:
+                meta = outcome.object["metadata"]
+                self._log.info("applied", kind=outcome.object["kind"], name=meta["name"], namespace=meta.get("namespace", ""))
+
+    async def _established(self, crd_names: list[str]) -> None:
+        """Return when the server serves every CRD."""
+        for name in crd_names:
+            while True:
+                crd = await self._client.find(CUSTOM_RESOURCE_DEFINITIONS, Key("", name))
+                conditions = crd.status.conditions if crd is not None else ()
+                if any(c.type == "Established" and c.status == "True" for c in conditions):
+                    break
+                refused = next((c for c in conditions if c.type == "NamesAccepted" and c.status == "False"), None)
+                if refused is not None:
+                    self._log.warning("CRD is not accepted", crd=name, reason=refused.message)
+                await self._clock.sleep(0.5)
+
+
+def is_newer(installed: str, ours: str) -> bool:
+    """Whether ``installed`` is a later version than ``ours``; a text that is no version is never newer."""
+    left, right = _numbers(installed), _numbers(ours)
+    return left is not None and right is not None and left > right
+
+
+def _numbers(version: str) -> tuple[int, ...] | None:
+    found = re.fullmatch(r"v?(\d+)\.(\d+)\.(\d+)(?:[-+].*)?", version)
+    return tuple(int(number) for number in found.groups()) if found else None
+
+
+def keep_served_versions(crd: dict[str, JSON], live: dict[str, JSON]) -> dict[str, JSON]:
+    """``crd`` with the versions that ``live`` serves and it does not have: objects may be stored in them (decision D6)."""
+    ours = {version["name"] for version in crd["spec"]["versions"]}
+    older = [
+        {**version, "storage": False}
+        for version in live.get("spec", {}).get("versions", ())
+        if version["name"] not in ours and version.get("served")
+    ]
+    if not older:
+        return crd
+    return {**crd, "spec": {**crd["spec"], "versions": [*crd["spec"]["versions"], *older]}}
