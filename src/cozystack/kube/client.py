@@ -9,16 +9,34 @@ Requests that can be repeated without harm (reads, applies, merge patches) are r
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
+from urllib.parse import quote
+
+import msgspec
 
 from cozystack.api.meta import JSON, Key
 from cozystack.api.resources import Resource
 from cozystack.kube.clock import Clock
+from cozystack.kube.codec import Codec, Listing, Malformed, WatchEvent
+from cozystack.kube.errors import (
+    ApiError,
+    ConnectionFailed,
+    DecodeError,
+    Expired,
+    InternalError,
+    KubeError,
+    NotFound,
+    error_from_response,
+)
+from cozystack.kube.store import key_of
 from cozystack.kube.transport import EMPTY, Transport
+
+__all__ = ["Call", "Client", "Listing", "Malformed", "PatchKind", "Propagation", "Verb", "WatchEvent"]
 
 T = TypeVar("T")
 
@@ -38,36 +56,6 @@ class Call:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Malformed:
-    """An object that the server holds and that does not fit the type; everything else was read."""
-
-    key: Key
-    message: str
-
-
-@dataclass(slots=True)
-class Listing(Generic[T]):
-    """Objects as of ``resource_version``. ``malformed`` holds what could not be decoded."""
-
-    items: list[T]
-    resource_version: str
-    malformed: list[Malformed] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class WatchEvent(Generic[T]):
-    """One change. A bookmark has neither object nor key, only the version up to which everything was told."""
-
-    kind: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
-    key: Key
-    object: T | None
-    """None in bookmarks and when the object does not fit the type (``malformed`` says why)."""
-    resource_version: str
-    malformed: Malformed | None = None
-    initial_events_end: bool = False
-
-
 class Client:
     """See the module. ``observe`` is told about every request; ``attempts`` bounds how often one is sent in all."""
 
@@ -84,14 +72,26 @@ class Client:
     ) -> None:
         self.transport = transport
         self.clock = clock
+        self.counts: Counter[tuple[Verb, str]] = Counter()
+        """Requests sent, by verb and resource."""
+        self._random = random or Random()  # noqa: S311 spreads retries
+        self._user_agent = user_agent
+        self._attempts = attempts
+        self._timeout = timeout
+        self._observe = observe
+        self._codecs: dict[Resource[Any], Codec[Any]] = {}
 
     async def get(self, resource: Resource[T], key: Key, *, subresource: str = "") -> T:
         """The object; raises ``NotFound``."""
-        raise NotImplementedError
+        body = await self._send(Exchange("get", resource, "GET", _path(resource, key, subresource), subresource))
+        return self.codec(resource).object(body)
 
     async def find(self, resource: Resource[T], key: Key) -> T | None:
         """The object, or None if there is none."""
-        raise NotImplementedError
+        try:
+            return await self.get(resource, key)
+        except NotFound:
+            return None
 
     async def list(
         self,
@@ -103,9 +103,22 @@ class Client:
         limit: int = 500,
     ) -> Listing[T]:
         """All objects (of one namespace, if given), ``limit`` a request. An expired page token starts the list again."""
-        raise NotImplementedError
+        while True:
+            listing: Listing[T] = Listing([], "")
+            options = {"namespace": namespace, "label_selector": label_selector, "field_selector": field_selector}
+            try:
+                async with aclosing(self.pages(resource, **options, limit=limit)) as pages:
+                    async for page in pages:
+                        listing.items += page.items
+                        listing.malformed += page.malformed
+                        listing.resource_version = page.resource_version
+                return listing
+            except Expired:
+                if not limit:
+                    raise
+                limit = 0
 
-    def pages(
+    async def pages(
         self,
         resource: Resource[T],
         *,
@@ -113,9 +126,20 @@ class Client:
         label_selector: str = "",
         field_selector: str = "",
         limit: int = 500,
-    ) -> AsyncIterator[Listing[T]]:
+    ) -> AsyncGenerator[Listing[T], None]:
         """The pages of a list one by one, all as of one version; raises ``Expired`` when reading them took too long."""
-        raise NotImplementedError
+        query = _selectors(label_selector, field_selector)
+        if limit:
+            query["limit"] = str(limit)
+        codec = self.codec(resource)
+        while True:
+            body = await self._send(Exchange("list", resource, "GET", resource.path(namespace), query=query))
+            page, token = codec.page(body)
+            del body
+            yield page
+            if not token:
+                return
+            query["continue"] = token
 
     def watch(
         self,
@@ -134,17 +158,47 @@ class Client:
         An ERROR event is raised as its ``ApiError`` (``Expired`` for 410). ``initial_events`` asks for the objects themselves
         first (WatchList), closed by a bookmark with ``initial_events_end``.
         """
-        raise NotImplementedError
+        query = _selectors(label_selector, field_selector)
+        query |= {"watch": "true", "timeoutSeconds": str(max(1, int(timeout)))}
+        if bookmarks:
+            query["allowWatchBookmarks"] = "true"
+        if since:
+            query["resourceVersion"] = since
+        if initial_events:
+            query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+        return self._watch(resource, resource.path(namespace), query, timeout)
 
     async def create(self, resource: Resource[T], obj: T, *, manager: str = "", dry_run: bool = False) -> T:
         """The object as created; raises ``AlreadyExists``."""
-        raise NotImplementedError
+        namespace = key_of(obj).namespace
+        body = await self._send(
+            Exchange(
+                "create",
+                resource,
+                "POST",
+                resource.path(namespace),
+                query=_write_options(manager, dry_run),
+                body=self.codec(resource).encode(obj),
+            )
+        )
+        return self.codec(resource).object(body)
 
     async def replace(
         self, resource: Resource[T], obj: T, *, subresource: str = "", manager: str = "", dry_run: bool = False
     ) -> T:
         """The object as stored; raises ``Conflict`` if it changed since ``obj`` was read (when it carries a version)."""
-        raise NotImplementedError
+        body = await self._send(
+            Exchange(
+                "update",
+                resource,
+                "PUT",
+                _path(resource, key_of(obj), subresource),
+                subresource,
+                query=_write_options(manager, dry_run),
+                body=self.codec(resource).encode(obj),
+            )
+        )
+        return self.codec(resource).object(body)
 
     async def patch(
         self,
@@ -158,7 +212,20 @@ class Client:
         dry_run: bool = False,
     ) -> T:
         """The object after the patch; raises ``NotFound``."""
-        raise NotImplementedError
+        body = await self._send(
+            Exchange(
+                "patch",
+                resource,
+                "PATCH",
+                _path(resource, key, subresource),
+                subresource,
+                query=_write_options(manager, dry_run),
+                body=msgspec.json.encode(patch),
+                content_type=_PATCH_TYPES[kind],
+                repeat=kind == "merge",
+            )
+        )
+        return self.codec(resource).object(body)
 
     async def apply(
         self,
@@ -174,7 +241,25 @@ class Client:
 
         ``obj`` holds exactly the fields that ``manager`` wants; those it applied earlier and leaves out now are given up.
         """
-        raise NotImplementedError
+        codec = self.codec(resource)
+        value = codec.plain(obj)
+        query = _write_options(manager, dry_run)
+        if force:
+            query["force"] = "true"
+        body = await self._send(
+            Exchange(
+                "apply",
+                resource,
+                "PATCH",
+                _path(resource, key_of(value), subresource),
+                subresource,
+                query=query,
+                body=msgspec.json.encode(value),
+                content_type="application/apply-patch+yaml",
+                repeat=True,
+            )
+        )
+        return codec.object(body)
 
     async def delete(
         self,
@@ -188,8 +273,158 @@ class Client:
         dry_run: bool = False,
     ) -> None:
         """Ask for deletion; raises ``NotFound``, and ``Conflict`` if ``uid`` or ``resource_version`` are not the object's."""
-        raise NotImplementedError
+        options: dict[str, JSON] = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        if propagation:
+            options["propagationPolicy"] = propagation
+        if grace is not None:
+            options["gracePeriodSeconds"] = grace
+        if dry_run:
+            options["dryRun"] = ["All"]
+        preconditions = {"uid": uid, "resourceVersion": resource_version}
+        if uid or resource_version:
+            options["preconditions"] = {name: value for name, value in preconditions.items() if value}
+        await self._send(Exchange("delete", resource, "DELETE", _path(resource, key), body=msgspec.json.encode(options)))
 
     async def request_json(self, path: str, *, query: Mapping[str, str] = EMPTY) -> JSON:
         """The JSON value at a path (discovery, ``/version``, raw resources)."""
-        raise NotImplementedError
+        body = await self._send(Exchange("get", None, "GET", path, query=query))
+        try:
+            return msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise DecodeError(f"GET {path}: {error}") from error
+
+    def codec(self, resource: Resource[T]) -> Codec[T]:
+        """The decoders of a resource, made once."""
+        codec = self._codecs.get(resource)
+        if codec is None:
+            codec = self._codecs[resource] = Codec(resource)
+        return cast("Codec[T]", codec)
+
+    @asynccontextmanager
+    async def _watch(
+        self, resource: Resource[T], path: str, query: Mapping[str, str], timeout: float
+    ) -> AsyncGenerator[AsyncIterator[WatchEvent[T]], None]:
+        exchange = Exchange("watch", resource, "GET", path, query=query)
+        started = self.clock.monotonic()
+        status = 0
+        try:
+            async with self.transport.stream(
+                "GET", path, query=query, headers=self._headers(exchange), timeout=timeout + _WATCH_MARGIN
+            ) as stream:
+                status = stream.status
+                self._count(exchange, status, started)
+                if status >= 300:
+                    raise error_from_response(status, stream.headers, await stream.read(), request=f"GET {path}")
+                async with aclosing(self._events(resource, stream.lines())) as events:
+                    yield events
+        except KubeError:
+            if not status:
+                self._count(exchange, 0, started)
+            raise
+
+    async def _events(self, resource: Resource[T], lines: AsyncIterator[bytes]) -> AsyncGenerator[WatchEvent[T], None]:
+        codec = self.codec(resource)
+        async for line in lines:
+            yield codec.event(line)
+
+    async def _send(self, exchange: Exchange) -> bytes:
+        """The body of the answer, after as many attempts as the request bears."""
+        for attempt in range(1, self._attempts + 1):
+            try:
+                return await self._send_once(exchange)
+            except (ApiError, ConnectionFailed) as error:
+                delay = self._retry_in(exchange, error, attempt)
+                if delay is None:
+                    raise
+                await self.clock.sleep(delay)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _send_once(self, exchange: Exchange) -> bytes:
+        started = self.clock.monotonic()
+        status = 0
+        try:
+            response = await self.transport.request(
+                exchange.method,
+                exchange.path,
+                query=exchange.query,
+                headers=self._headers(exchange),
+                body=exchange.body,
+                timeout=self._timeout,
+            )
+            status = response.status
+        finally:
+            self._count(exchange, status, started)
+        if status >= 300:
+            raise error_from_response(status, response.headers, response.body, request=f"{exchange.method} {exchange.path}")
+        return response.body
+
+    def _retry_in(self, exchange: Exchange, error: ApiError | ConnectionFailed, attempt: int) -> float | None:
+        """Seconds to wait before the next attempt, None to give up."""
+        if attempt >= self._attempts:
+            return None
+        if isinstance(error, ApiError) and error.retry_after is not None and error.retryable:
+            return min(error.retry_after, _LONGEST_RETRY_AFTER)
+        if not exchange.repeatable or not error.retryable or isinstance(error, InternalError):
+            return None
+        return float(0.1 * 2 ** (attempt - 1) * self._random.uniform(0.5, 1.0))
+
+    def _headers(self, exchange: Exchange) -> Mapping[str, str]:
+        headers = {"Accept": "application/json", "User-Agent": self._user_agent}
+        if exchange.body:
+            headers["Content-Type"] = exchange.content_type
+        if exchange.verb == "list":
+            headers["Accept-Encoding"] = "gzip"
+        return headers
+
+    def _count(self, exchange: Exchange, status: int, started: float) -> None:
+        resource = str(exchange.resource or "")
+        self.counts[exchange.verb, resource] += 1
+        if self._observe is not None:
+            seconds = self.clock.monotonic() - started
+            self._observe(Call(exchange.verb, resource, exchange.subresource, status, seconds))
+
+
+_PATCH_TYPES: Mapping[str, str] = {
+    "merge": "application/merge-patch+json",
+    "json": "application/json-patch+json",
+    "strategic": "application/strategic-merge-patch+json",
+}
+_LONGEST_RETRY_AFTER = 60.0
+_WATCH_MARGIN = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request as it will be sent, possibly several times."""
+
+    verb: Verb
+    resource: Resource[Any] | None
+    method: str
+    path: str
+    subresource: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    content_type: str = "application/json"
+    repeat: bool | None = None
+
+    @property
+    def repeatable(self) -> bool:
+        return self.method == "GET" if self.repeat is None else self.repeat
+
+
+def _path(resource: Resource[Any], key: Key, subresource: str = "") -> str:
+    if not key.name:
+        raise ValueError(f"a {resource.kind} without a name")
+    if resource.namespaced and not key.namespace:
+        raise ValueError(f"{resource.kind} {key.name} without a namespace")
+    return resource.path(key.namespace, quote(key.name, safe=":"), subresource)
+
+
+def _selectors(label_selector: str, field_selector: str) -> dict[str, str]:
+    options = {"labelSelector": label_selector, "fieldSelector": field_selector}
+    return {name: value for name, value in options.items() if value}
+
+
+def _write_options(manager: str, dry_run: bool) -> dict[str, str]:
+    options = {"fieldManager": manager, "dryRun": "All" if dry_run else ""}
+    return {name: value for name, value in options.items() if value}
