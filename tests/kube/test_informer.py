@@ -322,7 +322,7 @@ async def test_managed_fields_are_not_kept(api: FakeApi) -> None:
 
 
 async def test_ownership_keeps_what_our_managers_applied_and_the_mark_of_a_legacy_one(api: FakeApi) -> None:
-    fields = {"f:data": {"f:value": {}}}
+    fields: dict[str, Any] = {"f:data": {"f:value": {}}}
     api.put(
         CONFIG_MAPS,
         config_map(
