@@ -1,0 +1,193 @@
+"""Check a value against a schema, with the messages that Kubernetes gives."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from cozystack.apiserver.schema.model import Schema
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "boolean": (bool,),
+    "integer": (int,),
+    "number": (int, float),
+}
+_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+_MOST_ERRORS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing that is wrong with an object, at a path like ``spec.ports[0].name``."""
+
+    path: str
+    kind: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+    @property
+    def reason(self) -> str:
+        """The cause's reason in a Status."""
+        return {
+            "Required value": "FieldValueRequired",
+            "Unsupported value": "FieldValueNotSupported",
+            "Duplicate value": "FieldValueDuplicate",
+            "Forbidden": "FieldValueForbidden",
+            "Too long": "FieldValueTooLong",
+            "Too many": "FieldValueTooMany",
+        }.get(self.kind, "FieldValueInvalid")
+
+
+def invalid(path: str, value: Any, detail: str) -> FieldError:
+    return FieldError(path, "Invalid value", f"Invalid value: {_show(value)}: {detail}")
+
+
+def required(path: str, detail: str = "") -> FieldError:
+    return FieldError(path, "Required value", "Required value" + (f": {detail}" if detail else ""))
+
+
+def unsupported(path: str, value: Any, choices: tuple[Any, ...]) -> FieldError:
+    shown = ", ".join(_show(choice) for choice in choices)
+    return FieldError(path, "Unsupported value", f"Unsupported value: {_show(value)}: supported values: {shown}")
+
+
+def validate(schema: Schema, value: Any, *, path: str = "") -> list[FieldError]:
+    """Everything that is wrong with ``value``, the first twenty faults of it."""
+    errors: list[FieldError] = []
+    _validate(schema, value, path, errors)
+    return errors[:_MOST_ERRORS]
+
+
+def _validate(schema: Schema, value: Any, path: str, errors: list[FieldError]) -> None:
+    if len(errors) >= _MOST_ERRORS:
+        return
+    if value is None:
+        if schema.type and not schema.nullable and path:
+            errors.append(invalid(path, None, f'{path} in body must be of type {schema.type}: "null"'))
+        return
+    if schema.int_or_string:
+        if not isinstance(value, str | int | float) or isinstance(value, bool):
+            errors.append(invalid(path, value, f'{path} in body must be of type integer,string: "{_kind(value)}"'))
+        return
+    if schema.type:
+        fits = isinstance(value, _TYPES[schema.type]) and not (isinstance(value, bool) and schema.type != "boolean")
+        if schema.type == "integer" and isinstance(value, float) and value.is_integer():
+            fits = True
+        if not fits:
+            errors.append(invalid(path, value, f'{path} in body must be of type {schema.type}: "{_kind(value)}"'))
+            return
+    if schema.enum and value not in schema.enum:
+        errors.append(unsupported(path, value, schema.enum))
+    if isinstance(value, dict):
+        _validate_object(schema, value, path, errors)
+    elif isinstance(value, list):
+        _validate_list(schema, value, path, errors)
+    elif isinstance(value, str):
+        _validate_text(schema, value, path, errors)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        _validate_number(schema, value, path, errors)
+
+
+def _validate_object(schema: Schema, value: dict[str, Any], path: str, errors: list[FieldError]) -> None:
+    for name in schema.required:
+        if name not in value:
+            errors.append(required(f"{path}.{name}" if path else name))
+    count = len(value)
+    if schema.max_properties is not None and count > schema.max_properties:
+        errors.append(FieldError(path, "Too many", f"Too many: {count}: must have at most {schema.max_properties} items"))
+    if schema.min_properties is not None and count < schema.min_properties:
+        errors.append(invalid(path, value, f"{path} in body should have at least {schema.min_properties} properties"))
+    properties, additional = schema.properties, schema.additional
+    for name, item in value.items():
+        child = properties.get(name)
+        if child is not None:
+            if item is None and not child.nullable and name not in schema.required:
+                continue
+            _validate(child, item, f"{path}.{name}" if path else name, errors)
+        elif additional is not None:
+            _validate(additional, item, f"{path}.{name}" if path else name, errors)
+
+
+def _validate_list(schema: Schema, value: list[Any], path: str, errors: list[FieldError]) -> None:
+    if schema.max_items is not None and len(value) > schema.max_items:
+        errors.append(FieldError(path, "Too many", f"Too many: {len(value)}: must have at most {schema.max_items} items"))
+    if schema.min_items is not None and len(value) < schema.min_items:
+        errors.append(invalid(path, len(value), f"{path} in body should have at least {schema.min_items} items"))
+    if schema.items is not None:
+        for index, item in enumerate(value):
+            _validate(schema.items, item, f"{path}[{index}]", errors)
+    if schema.list_type == "set":
+        _no_duplicates([json.dumps(item, sort_keys=True) for item in value], value, path, errors)
+    elif schema.list_type == "map" and all(isinstance(item, dict) for item in value):
+        keys = [{key: item.get(key) for key in schema.list_keys} for item in value]
+        _no_duplicates([json.dumps(key, sort_keys=True) for key in keys], keys, path, errors)
+
+
+def _no_duplicates(texts: list[str], shown: list[Any], path: str, errors: list[FieldError]) -> None:
+    seen: set[str] = set()
+    for index, text in enumerate(texts):
+        if text in seen:
+            errors.append(FieldError(f"{path}[{index}]", "Duplicate value", f"Duplicate value: {json.dumps(shown[index])}"))
+        seen.add(text)
+
+
+def _validate_text(schema: Schema, value: str, path: str, errors: list[FieldError]) -> None:
+    if schema.max_length is not None and len(value) > schema.max_length:
+        errors.append(FieldError(path, "Too long", f"Too long: may not be more than {schema.max_length} bytes"))
+    if schema.min_length is not None and len(value) < schema.min_length:
+        errors.append(invalid(path, value, f"{path} in body should be at least {schema.min_length} chars long"))
+    if schema.pattern is not None and schema.pattern.search(value) is None:
+        errors.append(invalid(path, value, f"{path} in body should match '{schema.pattern.pattern}'"))
+    if schema.format == "date-time" and _DATE_TIME.fullmatch(value) is None:
+        errors.append(invalid(path, value, f'{path} in body must be of type date-time: "{value}"'))
+
+
+def _validate_number(schema: Schema, value: float, path: str, errors: list[FieldError]) -> None:
+    low, high = schema.minimum, schema.maximum
+    if low is not None and (value <= low if schema.exclusive_minimum else value < low):
+        word = "greater than" if schema.exclusive_minimum else "greater than or equal to"
+        errors.append(invalid(path, value, f"{path} in body should be {word} {low:g}"))
+    if high is not None and (value >= high if schema.exclusive_maximum else value > high):
+        word = "less than" if schema.exclusive_maximum else "less than or equal to"
+        errors.append(invalid(path, value, f"{path} in body should be {word} {high:g}"))
+    if schema.format == "int32" and not -(2**31) <= value < 2**31:
+        errors.append(invalid(path, value, f"{path} in body must be of type int32"))
+
+
+def unknown_fields(schema: Schema, value: Any) -> list[str]:
+    """Paths of fields that the schema does not know."""
+    found: list[str] = []
+    _unknown(schema, value, "", found)
+    return found
+
+
+def _unknown(schema: Schema, value: Any, path: str, found: list[str]) -> None:
+    if isinstance(value, dict):
+        properties, additional = schema.properties, schema.additional
+        for name, item in value.items():
+            child = properties.get(name) or additional
+            if child is not None:
+                if isinstance(item, dict | list):
+                    _unknown(child, item, f"{path}.{name}" if path else name, found)
+            elif not schema.preserve:
+                found.append(f"{path}.{name}" if path else name)
+    elif isinstance(value, list) and schema.items is not None:
+        for index, item in enumerate(value):
+            if isinstance(item, dict | list):
+                _unknown(schema.items, item, f"{path}[{index}]", found)
+
+
+def _kind(value: Any) -> str:
+    return {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}[type(value)]
+
+
+def _show(value: Any) -> str:
+    text = "null" if value is None else json.dumps(value)
+    return text if len(text) <= 200 else text[:200] + "..."

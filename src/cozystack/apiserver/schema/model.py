@@ -1,0 +1,256 @@
+"""One schema type for built-in kinds (OpenAPI v3) and custom resources (structural schemas).
+
+A node says what a value may be and how server-side apply and strategic merge treat it. Nodes refer to each other, and recursive
+types refer to themselves: a node is entered into the cache before its children are read.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import Any, Final
+
+MISSING: Final = object()
+
+
+class Schema:
+    """What a value may be. Not changed after it has been read."""
+
+    __slots__ = (
+        "additional",
+        "default",
+        "description",
+        "embedded",
+        "enum",
+        "exclusive_maximum",
+        "exclusive_minimum",
+        "format",
+        "has_defaults",
+        "int_or_string",
+        "items",
+        "list_keys",
+        "list_type",
+        "map_type",
+        "max_items",
+        "max_length",
+        "max_properties",
+        "maximum",
+        "min_items",
+        "min_length",
+        "min_properties",
+        "minimum",
+        "nullable",
+        "patch_key",
+        "patch_strategy",
+        "pattern",
+        "preserve",
+        "properties",
+        "required",
+        "type",
+        "validations",
+    )
+
+    def __init__(self) -> None:
+        self.type = ""  # object, array, string, integer, number, boolean; empty: anything
+        self.properties: dict[str, Schema] = {}
+        self.additional: Schema | None = None  # of the values of a map
+        self.items: Schema | None = None
+        self.required: tuple[str, ...] = ()
+        self.enum: tuple[Any, ...] = ()
+        self.pattern: re.Pattern[str] | None = None
+        self.format = ""
+        self.minimum: float | None = None
+        self.maximum: float | None = None
+        self.exclusive_minimum = False
+        self.exclusive_maximum = False
+        self.min_length: int | None = None
+        self.max_length: int | None = None
+        self.min_items: int | None = None
+        self.max_items: int | None = None
+        self.min_properties: int | None = None
+        self.max_properties: int | None = None
+        self.default: Any = MISSING
+        self.nullable = False
+        self.int_or_string = False
+        self.preserve = False  # unknown fields are kept
+        self.embedded = False  # a whole object: apiVersion, kind, metadata
+        self.list_type = ""  # atomic, set or map; empty is atomic
+        self.list_keys: tuple[str, ...] = ()
+        self.map_type = ""  # atomic or granular; empty is granular
+        self.patch_strategy: frozenset[str] = frozenset()
+        self.patch_key = ""
+        self.validations: tuple[dict[str, Any], ...] = ()
+        self.description = ""
+        self.has_defaults = False
+
+    def child(self, name: str) -> Schema | None:
+        """The schema of a field, or nothing when the field is unknown."""
+        return self.properties.get(name) or self.additional
+
+
+ANY: Final = Schema()
+ANY.preserve = True
+
+
+def from_openapi(document: dict[str, Any], ref: str) -> Schema:
+    """The schema that ``ref`` (its name under ``components.schemas``) names in an OpenAPI v3 document of Kubernetes."""
+    return _Reader(document["components"]["schemas"]).named(ref)
+
+
+def from_crd(schema: dict[str, Any]) -> Schema:
+    """The schema of a version of a CRD, with the metadata that every object has."""
+    root = _Reader({}).node(schema)
+    root = copy.copy(root)
+    root.properties = {**root.properties, "apiVersion": _string(), "kind": _string(), "metadata": _metadata()}
+    root.type = "object"
+    return root
+
+
+class _Reader:
+    def __init__(self, schemas: dict[str, Any]) -> None:
+        self._schemas = schemas
+        self._known: dict[str, Schema] = {}
+
+    def named(self, ref: str) -> Schema:
+        known = self._known.get(ref)
+        if known is None:
+            known = self._known[ref] = Schema()
+            self._fill(known, self._schemas[ref])
+        return known
+
+    def node(self, raw: dict[str, Any]) -> Schema:
+        ref = raw.get("$ref")
+        parts = raw.get("allOf", ())
+        if ref is None and len(parts) == 1 and "$ref" in parts[0]:
+            ref = parts[0]["$ref"]
+        if ref is None:
+            node = Schema()
+            self._fill(node, raw)
+            return node
+        target = self.named(ref.rpartition("/")[2])
+        if not raw.keys() & {
+            "x-kubernetes-patch-strategy",
+            "x-kubernetes-patch-merge-key",
+            "x-kubernetes-map-type",
+            "x-kubernetes-list-type",
+        }:
+            return target
+        node = copy.copy(target)
+        self._merge_hints(node, raw)
+        return node
+
+    def _fill(self, node: Schema, raw: dict[str, Any]) -> None:
+        node.type = raw.get("type", "")
+        node.format = raw.get("format", "")
+        node.nullable = bool(raw.get("nullable", False))
+        node.enum = tuple(raw.get("enum", ()))
+        node.required = tuple(raw.get("required", ()))
+        node.description = raw.get("description", "")
+        node.validations = tuple(raw.get("x-kubernetes-validations", ()))
+        if "pattern" in raw:
+            node.pattern = _pattern(raw["pattern"])
+        node.minimum, node.maximum = raw.get("minimum"), raw.get("maximum")
+        node.exclusive_minimum = bool(raw.get("exclusiveMinimum", False))
+        node.exclusive_maximum = bool(raw.get("exclusiveMaximum", False))
+        node.min_length, node.max_length = raw.get("minLength"), raw.get("maxLength")
+        node.min_items, node.max_items = raw.get("minItems"), raw.get("maxItems")
+        node.min_properties, node.max_properties = raw.get("minProperties"), raw.get("maxProperties")
+        if "default" in raw:
+            node.default = raw["default"]
+            node.has_defaults = True
+        node.int_or_string = (
+            bool(raw.get("x-kubernetes-int-or-string")) or node.format == "int-or-string" or ("oneOf" in raw and not node.type)
+        )
+        node.preserve = bool(raw.get("x-kubernetes-preserve-unknown-fields"))
+        node.embedded = bool(raw.get("x-kubernetes-embedded-resource"))
+        self._merge_hints(node, raw)
+        for name, child in raw.get("properties", {}).items():
+            node.properties[name] = self.node(child)
+        if node.embedded:
+            for name, schema in (("apiVersion", _string()), ("kind", _string()), ("metadata", _metadata())):
+                node.properties[name] = schema
+        additional = raw.get("additionalProperties")
+        if isinstance(additional, dict):
+            node.additional = self.node(additional)
+        elif additional is True:
+            node.preserve = True
+        if "items" in raw:
+            node.items = self.node(raw["items"])
+        if node.type in ("", "object") and not node.properties and node.additional is None and not node.int_or_string:
+            node.preserve = True
+        node.has_defaults = node.has_defaults or any(
+            child.has_defaults for child in (*node.properties.values(), node.additional, node.items) if child is not None
+        )
+
+    def _merge_hints(self, node: Schema, raw: dict[str, Any]) -> None:
+        node.list_type = raw.get("x-kubernetes-list-type", node.list_type)
+        node.list_keys = tuple(raw.get("x-kubernetes-list-map-keys", node.list_keys))
+        node.map_type = raw.get("x-kubernetes-map-type", node.map_type)
+        if "x-kubernetes-patch-strategy" in raw:
+            node.patch_strategy = frozenset(raw["x-kubernetes-patch-strategy"].split(","))
+        node.patch_key = raw.get("x-kubernetes-patch-merge-key", node.patch_key)
+
+
+def _pattern(text: str) -> re.Pattern[str] | None:
+    """A Go pattern as Python reads it, or nothing where Python cannot: such a pattern accepts everything."""
+    try:
+        return re.compile(text.replace(r"\z", r"\Z"))
+    except re.error:
+        return None
+
+
+def _string() -> Schema:
+    node = Schema()
+    node.type = "string"
+    return node
+
+
+def _map_of_strings() -> Schema:
+    node = Schema()
+    node.type = "object"
+    node.additional = _string()
+    return node
+
+
+def _metadata() -> Schema:
+    """ObjectMeta, as far as its parts are treated differently."""
+    node = Schema()
+    node.type = "object"
+    texts = (
+        "name",
+        "generateName",
+        "namespace",
+        "selfLink",
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+        "deletionTimestamp",
+    )
+    for name in texts:
+        node.properties[name] = _string()
+        node.properties[name].nullable = True
+    for name in ("generation", "deletionGracePeriodSeconds"):
+        child = node.properties[name] = Schema()
+        child.type = "integer"
+        child.nullable = True
+    for name in ("labels", "annotations"):
+        node.properties[name] = _map_of_strings()
+        node.properties[name].nullable = True
+    owners = node.properties["ownerReferences"] = Schema()
+    owners.type, owners.list_type, owners.list_keys, owners.patch_key = "array", "map", ("uid",), "uid"
+    owners.patch_strategy = frozenset(("merge",))
+    owners.items = Schema()
+    owners.items.type, owners.items.map_type = "object", "atomic"
+    for name in ("apiVersion", "kind", "name", "uid"):
+        owners.items.properties[name] = _string()
+    owners.items.required = ("apiVersion", "kind", "name", "uid")
+    for name in ("controller", "blockOwnerDeletion"):
+        child = owners.items.properties[name] = Schema()
+        child.type = "boolean"
+    finalizers = node.properties["finalizers"] = Schema()
+    finalizers.type, finalizers.list_type, finalizers.items = "array", "set", _string()
+    finalizers.patch_strategy = frozenset(("merge",))
+    managed = node.properties["managedFields"] = Schema()
+    managed.type, managed.list_type = "array", "atomic"
+    managed.items = ANY
+    return node
