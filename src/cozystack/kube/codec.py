@@ -144,8 +144,10 @@ class Codec(Generic[T]):
         return msgspec.json.encode(self._named(msgspec.structs.replace(obj)))  # type: ignore[type-var]
 
     def plain(self, obj: T | Mapping[str, Any]) -> dict[str, JSON]:
-        """The object as JSON values, with ``apiVersion`` and ``kind``, without ``managedFields``."""
+        """The object as JSON values, with ``apiVersion`` and ``kind``, without ``managedFields`` or an empty status."""
         value = self._complete(obj if isinstance(obj, Mapping) else msgspec.to_builtins(obj))
+        if value.get("status") == {}:
+            del value["status"]
         if "managedFields" in value.get("metadata", {}):
             value["metadata"] = {name: part for name, part in value["metadata"].items() if name != "managedFields"}
         return value
