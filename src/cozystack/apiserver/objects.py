@@ -1,0 +1,521 @@
+"""The write path: every object that changes goes through here, whoever changes it.
+
+Synchronous and without I/O of its own: HTTP handlers and the controllers inside the server call the same methods. A write that
+changes nothing stores nothing and keeps the resource version. What is refused is refused with the ``ApiError`` that Kubernetes
+would answer, before anything is stored.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from cozystack.api.time import format_time
+from cozystack.apiserver import errors, fields, rules
+from cozystack.apiserver.defaults import default
+from cozystack.apiserver.fields.sets import same
+from cozystack.apiserver.patch import PatchError, json_patch, merge_patch, strategic_merge_patch
+from cozystack.apiserver.resources import Registry, ResourceInfo
+from cozystack.apiserver.schema import apply_defaults, prune, unknown_fields, validate
+from cozystack.apiserver.storage import Storage, Stored, VersionMismatch
+
+Obj = dict[str, Any]
+
+CRD_GROUP = "apiextensions.k8s.io"
+CRD_KEY = f"{CRD_GROUP}/customresourcedefinitions"
+CRD_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
+FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
+_RANDOM_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+MOST_BYTES = 3 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class WriteOptions:
+    """What a request says about how to write. ``warnings`` is filled by the write."""
+
+    manager: str = "unknown"
+    dry_run: bool = False
+    force: bool = False
+    field_validation: str = "Warn"
+    subresource: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class DeleteOptions:
+    propagation: str = ""
+    grace: int | None = None
+    uid: str = ""
+    resource_version: str = ""
+    dry_run: bool = False
+
+
+class Objects:
+    """See the module. ``clock`` gives the time; ``new_uid`` and ``rng`` are what else is not determined by the input."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        registry: Registry | None = None,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        new_uid: Callable[[], str] = lambda: str(uuid.uuid4()),
+        rng: random.Random | None = None,
+    ) -> None:
+        self.storage = storage
+        self.registry = registry if registry is not None else Registry()
+        self._clock = clock
+        self._new_uid = new_uid
+        self._random = rng if rng is not None else random.Random()  # noqa: S311 - names, no secrets
+        for stored in storage.objects(CRD_KEY):
+            if _established(stored.object):
+                self.registry.set_crd(stored.object)
+
+    # Reading
+
+    def find(self, info: ResourceInfo, namespace: str, name: str) -> Stored | None:
+        return self.storage.get(info.storage_key, namespace if info.namespaced else "", name)
+
+    def get(self, info: ResourceInfo, namespace: str, name: str) -> Stored:
+        stored = self.find(info, namespace, name)
+        if stored is None:
+            raise errors.not_found(info.plural, info.group, name)
+        return stored
+
+    def all(self, info: ResourceInfo, namespace: str = "") -> list[Stored]:
+        return self.storage.objects(info.storage_key, namespace)
+
+    def now(self) -> str:
+        return format_time(self._clock())
+
+    # Writing
+
+    def create(self, info: ResourceInfo, namespace: str, obj: Obj, options: WriteOptions) -> Obj:
+        """Store a new object; raises ``ApiError``."""
+        obj = self._received(info, namespace, obj, options)
+        metadata = obj["metadata"]
+        if metadata.get("resourceVersion"):
+            raise errors.bad_request("resourceVersion should not be set on objects to be created")
+        if not metadata.get("name") and metadata.get("generateName"):
+            metadata["name"] = self._generated(info, namespace, metadata["generateName"])
+        name = metadata.get("name", "")
+        if self.find(info, namespace, name) is not None:
+            raise errors.already_exists(info.plural, info.group, name)
+        self._refuse_in_dying_namespace(info, namespace, name)
+        return self._store_new(info, namespace, obj, options)
+
+    def _store_new(self, info: ResourceInfo, namespace: str, obj: Obj, options: WriteOptions, *, applied: bool = False) -> Obj:
+        metadata = obj["metadata"]
+        for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"):
+            metadata.pop(name, None)
+        metadata["uid"] = self._new_uid()
+        metadata["creationTimestamp"] = self.now()
+        if info.custom or "spec" in obj or "spec" in info.schema.properties:
+            metadata["generation"] = 1
+        if info.has_status and info.custom:
+            obj.pop("status", None)
+        obj = self._shaped(info, obj)
+        self._check(info, obj, None)
+        if not applied:
+            obj = fields.update(
+                info.schema,
+                None,
+                obj,
+                manager=options.manager,
+                time=self.now(),
+                api_version=info.api_version,
+                has_status=info.has_status,
+            )
+        if options.dry_run:
+            return obj
+        return self._put(info, namespace, obj, expected=0).object
+
+    def replace(self, info: ResourceInfo, namespace: str, name: str, obj: Obj, options: WriteOptions) -> Obj:
+        """Store ``obj`` in the place of what is there; raises ``ApiError``."""
+        obj = self._received(info, namespace, obj, options)
+        if obj["metadata"].setdefault("name", name) != name:
+            raise errors.bad_request(
+                f"the name of the object ({obj['metadata']['name']}) does not match the name on the URL ({name})"
+            )
+        old = self.get(info, namespace, name)
+        return self._write(info, namespace, old, obj, options)
+
+    def patch(self, info: ResourceInfo, namespace: str, name: str, kind: str, patch: Any, options: WriteOptions) -> Obj:
+        """Patch by ``kind`` (json, merge, strategic); raises ``ApiError``."""
+        old = self.get(info, namespace, name)
+        base = {**old.object, "metadata": {k: v for k, v in old.object["metadata"].items() if k != "managedFields"}}
+        base.setdefault("apiVersion", info.api_version)
+        try:
+            if kind == "json":
+                new = json_patch(base, patch)
+            elif kind == "strategic" and not info.custom:
+                new = strategic_merge_patch(info.schema, base, patch)
+            elif kind == "merge":
+                new = merge_patch(base, patch)
+            else:
+                raise errors.unsupported_media_type("application/strategic-merge-patch+json")
+        except PatchError as error:
+            raise errors.ApiError(422, "Invalid", f"the patch cannot be applied: {error}") from error
+        if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
+            raise errors.bad_request("the patch leaves no object")
+        new = self._received(info, namespace, copy.deepcopy(new), options)
+        if new["metadata"].get("name") != name:
+            raise errors.bad_request("the name of an object cannot be changed")
+        return self._write(info, namespace, old, new, options)
+
+    def apply(self, info: ResourceInfo, namespace: str, name: str, applied: Obj, options: WriteOptions) -> tuple[Obj, bool]:
+        """Server-side apply; the object and whether it is new; raises ``ApiError``."""
+        applied = self._received(info, namespace, applied, options)
+        metadata = applied["metadata"]
+        if metadata.get("managedFields"):
+            raise errors.bad_request("metadata.managedFields must be nil")
+        if metadata.setdefault("name", name) != name:
+            raise errors.bad_request(f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})")
+        live = self.find(info, namespace, name)
+        version = metadata.pop("resourceVersion", "")
+        uid = metadata.pop("uid", "")
+        if (version and (live is None or version != str(live.version))) or (
+            uid and (live is None or uid != live.object["metadata"]["uid"])
+        ):
+            raise errors.conflict(info.plural, info.group, name)
+        if live is None and options.subresource:
+            raise errors.not_found(info.plural, info.group, name)
+        for key in ("creationTimestamp", "generation", "selfLink", "deletionTimestamp"):
+            metadata.pop(key, None)
+        if options.subresource == "status":
+            applied = {key: value for key, value in applied.items() if key != "spec"}
+        elif info.has_status:
+            applied.pop("status", None)
+        if info.group == "" and info.kind == "Secret" and "stringData" in applied:
+            default("", "Secret", applied)
+        try:
+            new = fields.apply(
+                info.schema,
+                live.object if live is not None else None,
+                applied,
+                manager=options.manager,
+                force=options.force,
+                time=self.now(),
+                api_version=info.api_version,
+                subresource=options.subresource,
+                has_status=info.has_status,
+            )
+        except fields.ApplyConflict as error:
+            causes = [(conflict.owner, conflict.path) for conflict in error.conflicts]
+            raise errors.apply_conflict(str(error), causes) from error
+        if live is None:
+            self._refuse_in_dying_namespace(info, namespace, name)
+            return self._store_new(info, namespace, copy.deepcopy(new), options, applied=True), True
+        if new is live.object:
+            return new, False
+        return self._write(info, namespace, live, copy.deepcopy(new), options, applied=True), False
+
+    def set_status(self, info: ResourceInfo, namespace: str, name: str, status: Obj, *, manager: str) -> Obj:
+        """Replace the status of an object, as a controller of the server does."""
+        old = self.get(info, namespace, name)
+        new = {**old.object, "status": status, "metadata": dict(old.object["metadata"])}
+        return self._write(info, namespace, old, new, WriteOptions(manager=manager, subresource="status"))
+
+    def delete(self, info: ResourceInfo, namespace: str, name: str, options: DeleteOptions) -> tuple[Obj, bool]:
+        """Delete, or mark for deletion; the object as it is now and whether it is gone; raises ``ApiError``."""
+        old = self.get(info, namespace, name)
+        metadata = old.object["metadata"]
+        if options.uid and options.uid != metadata["uid"]:
+            why = f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {metadata['uid']}"
+            raise errors.conflict(info.plural, info.group, name, why)
+        if options.resource_version and options.resource_version != str(old.version):
+            why = (
+                f"Precondition failed: ResourceVersion in precondition: {options.resource_version}, "
+                f"ResourceVersion in object meta: {old.version}"
+            )
+            raise errors.conflict(info.plural, info.group, name, why)
+        finalizers = [f for f in metadata.get("finalizers", ()) if f not in (FOREGROUND, ORPHAN)]
+        marks = [f for f in metadata.get("finalizers", ()) if f in (FOREGROUND, ORPHAN)]
+        if options.propagation == "Foreground":
+            marks = [FOREGROUND]
+        elif options.propagation == "Orphan":
+            marks = [ORPHAN]
+        elif options.propagation == "Background":
+            marks = []
+        if info.storage_key == CRD_KEY and CRD_FINALIZER not in finalizers and _established(old.object):
+            finalizers.append(CRD_FINALIZER)
+        grace = 0
+        if (info.group, info.kind) == ("", "Pod"):
+            asked = options.grace if options.grace is not None else old.object["spec"].get("terminationGracePeriodSeconds", 30)
+            scheduled = bool(old.object["spec"].get("nodeName"))
+            finished = old.object.get("status", {}).get("phase") in ("Succeeded", "Failed")
+            grace = asked if scheduled and not finished else 0
+        holds = bool(finalizers or marks) or grace > 0
+        if (info.group, info.kind) == ("", "Namespace"):
+            holds = holds or bool((old.object.get("spec") or {}).get("finalizers"))
+        if options.dry_run:
+            return old.object, not holds
+        if not holds:
+            return self._gone(info, namespace, old), True
+        if "deletionTimestamp" in metadata and marks + finalizers == list(metadata.get("finalizers", ())):
+            shorter = (info.group, info.kind) == ("", "Pod") and grace < metadata.get("deletionGracePeriodSeconds", 0)
+            if not shorter:
+                return old.object, False
+        new = {**old.object, "metadata": dict(metadata)}
+        new["metadata"].setdefault("deletionTimestamp", self.now())
+        new["metadata"]["deletionGracePeriodSeconds"] = grace
+        if marks or finalizers:
+            new["metadata"]["finalizers"] = [*finalizers, *marks]
+        elif "finalizers" in new["metadata"]:
+            del new["metadata"]["finalizers"]
+        if "generation" in metadata and "deletionTimestamp" not in metadata:
+            new["metadata"]["generation"] = metadata["generation"] + 1
+        if (info.group, info.kind) == ("", "Namespace"):
+            new["status"] = {**(new.get("status") or {}), "phase": "Terminating"}
+        if info.storage_key == CRD_KEY:
+            new["status"] = _terminating(new.get("status") or {}, self.now())
+        return self._put(info, namespace, new, expected=old.version).object, False
+
+    def finalize_namespace(self, name: str, spec_finalizers: list[str]) -> Obj:
+        """Set ``spec.finalizers`` of a namespace, as its finalize subresource does; it goes when it is dying and free."""
+        info = self.resource("", "v1", "namespaces")
+        old = self.get(info, "", name)
+        new = {**old.object, "metadata": dict(old.object["metadata"]), "spec": {"finalizers": spec_finalizers}}
+        if (
+            not spec_finalizers
+            and "deletionTimestamp" in old.object["metadata"]
+            and not old.object["metadata"].get("finalizers")
+        ):
+            return self._gone(info, "", old)
+        return self._put(info, "", new, expected=old.version).object
+
+    def resource(self, group: str, version: str, plural: str) -> ResourceInfo:
+        info = self.registry.find(group, version, plural)
+        if info is None:
+            raise errors.no_such_path()
+        return info
+
+    # The parts of a write
+
+    def _received(self, info: ResourceInfo, namespace: str, obj: Any, options: WriteOptions) -> Obj:
+        """``obj`` as a client sent it, with what the URL says; raises ``ApiError`` when the two disagree."""
+        if not isinstance(obj, dict):
+            raise errors.bad_request("the body is not an object")
+        if obj.setdefault("apiVersion", info.api_version) != info.api_version:
+            raise errors.bad_request(
+                f"the API version in the data ({obj['apiVersion']}) does not match the expected one ({info.api_version})"
+            )
+        if obj.setdefault("kind", info.kind) != info.kind:
+            raise errors.bad_request(f"the kind in the data ({obj['kind']}) does not match the expected kind ({info.kind})")
+        metadata = obj.setdefault("metadata", {})
+        if not isinstance(metadata, dict):
+            raise errors.bad_request("metadata is not an object")
+        if info.namespaced:
+            if metadata.setdefault("namespace", namespace) != namespace:
+                raise errors.bad_request(
+                    f"the namespace of the provided object does not match the namespace sent on the request "
+                    f"({metadata['namespace']} != {namespace})"
+                )
+        else:
+            metadata.pop("namespace", None)
+        for name in ("labels", "annotations", "ownerReferences", "finalizers"):
+            if name in metadata and not metadata[name]:
+                del metadata[name]
+        if options.field_validation != "Ignore":
+            unknown = unknown_fields(info.schema, obj)
+            if unknown and options.field_validation == "Strict":
+                listed = ", ".join(f'unknown field "{path}"' for path in unknown)
+                raise errors.bad_request(
+                    f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: '
+                    f"strict decoding error: {listed}"
+                )
+            options.warnings += [f'unknown field "{path}"' for path in unknown]
+        return prune(info.schema, obj)  # type: ignore[no-any-return]
+
+    def _shaped(self, info: ResourceInfo, obj: Obj) -> Obj:
+        """With defaults. ``obj`` may be changed."""
+        if info.custom:
+            return apply_defaults(info.schema, obj)  # type: ignore[no-any-return]
+        problems = [error for error in validate(info.schema, obj) if "must be of type" in error.message]
+        if problems:
+            raise errors.bad_request(
+                f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: {problems[0]}'
+            )
+        default(info.group, info.kind, obj)
+        return obj
+
+    def _check(self, info: ResourceInfo, obj: Obj, old: Obj | None) -> None:
+        """Raises ``ApiError`` when the object may not be stored."""
+        name = obj["metadata"].get("name", "")
+        found = rules.name_errors(info, name) if old is None else rules.immutable_errors(info, old, obj)
+        faults = validate(info.schema, obj)
+        # Kubernetes checks keys of lists only when it has to merge them; duplicates in built-in kinds are let pass.
+        found += faults if info.custom else [fault for fault in faults if fault.kind != "Duplicate value"]
+        if info.storage_key == CRD_KEY:
+            found += rules.crd_errors(obj)
+        if not found:
+            found = rules.metadata_errors(obj)
+        if found:
+            raise errors.invalid(info.kind, info.group, name, found)
+
+    def _write(
+        self, info: ResourceInfo, namespace: str, old: Stored, new: Obj, options: WriteOptions, *, applied: bool = False
+    ) -> Obj:
+        """Bring ``old`` to ``new``; nothing is stored when they are equal."""
+        before, name = old.object, old.name
+        metadata = new["metadata"] = dict(new["metadata"])
+        version = metadata.get("resourceVersion")
+        if version and version != str(old.version):
+            raise errors.conflict(info.plural, info.group, name)
+        if metadata.get("uid") and metadata["uid"] != before["metadata"]["uid"]:
+            why = (
+                f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {before['metadata']['uid']}"
+            )
+            raise errors.conflict(info.plural, info.group, name, why)
+        for key in (
+            "uid",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "generation",
+            "resourceVersion",
+        ):
+            if key in before["metadata"]:
+                metadata[key] = before["metadata"][key]
+            else:
+                metadata.pop(key, None)
+        if options.subresource == "status":
+            kept = {**before, "metadata": {**before["metadata"]}}
+            for key in ("labels", "annotations"):
+                if info.custom:
+                    continue
+                if key in metadata:
+                    kept["metadata"][key] = metadata[key]
+            if "managedFields" in metadata and applied:
+                kept["metadata"]["managedFields"] = metadata["managedFields"]
+            if "status" in new:
+                kept["status"] = new["status"]
+            else:
+                kept.pop("status", None)
+            new = kept
+        elif info.has_status:
+            new = dict(new)
+            if "status" in before:
+                new["status"] = before["status"]
+            else:
+                new.pop("status", None)
+        if options.subresource == "":
+            new = self._shaped(info, new)
+        elif info.custom:
+            new = apply_defaults(info.schema, new)
+        if not applied:
+            new = fields.update(
+                info.schema,
+                before,
+                new,
+                manager=options.manager,
+                time=self.now(),
+                api_version=info.api_version,
+                subresource=options.subresource,
+                has_status=info.has_status,
+            )
+        if same(before, new):
+            return before
+        if options.subresource == "":
+            self._bump(info, before, new)
+        self._check(info, new, before)
+        if options.dry_run:
+            return new
+        if "deletionTimestamp" in new["metadata"] and not new["metadata"].get("finalizers") and self._free(info, new):
+            return self._gone(info, namespace, old, last=new)
+        return self._put(info, namespace, new, expected=old.version).object
+
+    def _free(self, info: ResourceInfo, obj: Obj) -> bool:
+        """Whether a dying object without finalizers may go at once."""
+        if (info.group, info.kind) == ("", "Namespace"):
+            return not (obj.get("spec") or {}).get("finalizers")
+        return not ((info.group, info.kind) == ("", "Pod") and obj["metadata"].get("deletionGracePeriodSeconds", 0) > 0)
+
+    def _bump(self, info: ResourceInfo, before: Obj, new: Obj) -> None:
+        """A changed spec is a new generation; metadata and status are not."""
+        if "generation" not in before["metadata"]:
+            return
+        skipped = ("metadata", "status", "apiVersion", "kind")
+        left = {key: value for key, value in before.items() if key not in skipped}
+        right = {key: value for key, value in new.items() if key not in skipped}
+        if not same(left, right):
+            new["metadata"] = {**new["metadata"], "generation": before["metadata"]["generation"] + 1}
+
+    def _put(self, info: ResourceInfo, namespace: str, obj: Obj, *, expected: int) -> Stored:
+        name = obj["metadata"]["name"]
+        if info.storage_key == CRD_KEY and "deletionTimestamp" not in obj["metadata"]:
+            obj["status"] = rules.crd_status(obj, self.now(), clash=self._name_clash(obj))
+        obj["metadata"] = dict(obj["metadata"])
+        try:
+            stored = self.storage.put(info.storage_key, namespace if info.namespaced else "", name, obj, expected=expected)
+        except VersionMismatch as error:
+            raise errors.conflict(info.plural, info.group, name) from error
+        if info.storage_key == CRD_KEY and _established(obj):
+            self.registry.set_crd(obj)
+        return stored
+
+    def _gone(self, info: ResourceInfo, namespace: str, old: Stored, *, last: Obj | None = None) -> Obj:
+        stored = self.storage.delete(info.storage_key, namespace if info.namespaced else "", old.name, expected=old.version)
+        if info.storage_key == CRD_KEY:
+            self.registry.remove_crd(old.object)
+        if last is not None:
+            return last
+        return stored.object if stored is not None else old.object
+
+    def _name_clash(self, crd: Obj) -> str:
+        """Why the names of a CRD cannot be had, or nothing."""
+        spec = crd["spec"]
+        for info in self.registry:
+            if info.group != spec["group"]:
+                continue
+            if info.plural == spec["names"]["plural"]:
+                if not info.custom:
+                    return f'"{info.plural}" is already in use'
+            elif info.kind == spec["names"]["kind"]:
+                return f'kind "{info.kind}" is already in use'
+        return ""
+
+    def _refuse_in_dying_namespace(self, info: ResourceInfo, namespace: str, name: str) -> None:
+        if not info.namespaced:
+            return
+        found = self.storage.get("/namespaces", "", namespace)
+        if found is None:
+            raise errors.not_found("namespaces", "", namespace)
+        if "deletionTimestamp" in found.object["metadata"]:
+            why = f"unable to create new content in namespace {namespace} because it is being terminated"
+            cause = {
+                "reason": "NamespaceTerminating",
+                "message": f"namespace {namespace} is being terminated",
+                "field": "metadata.namespace",
+            }
+            raise errors.forbidden(info.plural, info.group, name, why, causes=[cause])
+
+    def _generated(self, info: ResourceInfo, namespace: str, prefix: str) -> str:
+        for _ in range(8):
+            name = prefix[:58] + "".join(self._random.choice(_RANDOM_LETTERS) for _ in range(5))
+            if self.find(info, namespace, name) is None:
+                return name
+        raise errors.already_exists(info.plural, info.group, prefix)
+
+
+def _established(crd: Obj) -> bool:
+    return any(c["type"] == "Established" and c["status"] == "True" for c in (crd.get("status") or {}).get("conditions") or ())
+
+
+def _terminating(status: Obj, now: str) -> Obj:
+    conditions = [c for c in status.get("conditions") or () if c["type"] != "Terminating"]
+    conditions.append(
+        {
+            "type": "Terminating",
+            "status": "True",
+            "reason": "InstanceDeletionPending",
+            "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+            "lastTransitionTime": now,
+        }
+    )
+    return {**status, "conditions": conditions}
