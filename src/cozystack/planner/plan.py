@@ -38,10 +38,13 @@ class ReleaseState(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReleasePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """One release that is wanted. ``changes`` are the fields to be written, ``foreign`` those that others set; they stay."""
+
     component: str
     desired: HelmRelease
     action: Action
     changes: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
     waits_for: Wait = ""
     state: ReleaseState
 
@@ -79,7 +82,7 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
 class Move(msgspec.Struct, frozen=True, kw_only=True):
     """A component whose release changes its name or namespace.
 
-    ``holds`` is what would be lost with the old release; ``None`` as long as nobody has looked (``Catalogue.set_release_data``).
+    ``holds`` is what would be lost with the old release; ``None`` until somebody has looked (``Catalogue.set_release_data``).
     """
 
     component: str

@@ -1,16 +1,16 @@
 """Problems: facts about the user's objects that stand in the way of a plan, or should be known.
 
-A problem is data. What it says in words, and what would fix it, is rendered by ``planner.sentences`` and stored nowhere. Its class
-says how bad it is (``severity``) and whether the subject's own spec has to change before anything can move (``own_spec``, the
-``Stalled`` of kstatus). Problems chain: ``DependencyNotReady`` carries the problem at the end of the chain.
+A problem is data. What it says in words, and what would fix it, is rendered by ``planner.sentences`` and stored nowhere. Its
+class says how bad it is (``severity``) and whether the subject's own spec has to change before anything can move
+(``own_spec``, the ``Stalled`` of kstatus). Problems chain: ``DependencyNotReady`` carries the problem at the end of the chain.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, TypeAlias
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import msgspec
-
 
 Severity: TypeAlias = Literal["blocking", "warning"]
 
@@ -38,7 +38,9 @@ def release_ref(namespace: str, name: str) -> Ref:
     return Ref("HelmRelease", name, namespace)
 
 
-class Problem(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, tag_field="type", rename="camel", omit_defaults=True):
+class Problem(
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, tag_field="type", rename="camel", omit_defaults=True
+):
     """Base of all; ``subject`` is the object at fault, the one to look at first."""
 
     severity: ClassVar[Severity] = "blocking"
@@ -72,6 +74,8 @@ class MissingDependency(Problem, frozen=True):
 
 class UnknownSibling(Problem, frozen=True):
     """A component waits for one that the variant does not install."""
+
+    own_spec: ClassVar[bool] = True
 
     variant: str
     component: str
@@ -134,7 +138,7 @@ class ReleaseNameClash(Problem, frozen=True):
 
 
 class ArtifactNameCollision(Problem, frozen=True):
-    """Several components make one artifact; ``claims`` are all of them, as source/variant/component, the one that makes it first."""
+    """Several components make one artifact; ``claims`` are all, as source/variant/component, the one that makes it first."""
 
     artifact: str
     claims: tuple[str, ...]
@@ -150,7 +154,7 @@ class InvalidName(Problem, frozen=True):
 
     field: str
     value: str
-    rule: Literal["empty", "namespace", "release", "artifact", "alias", "source"]
+    rule: Literal["empty", "namespace", "release", "artifact", "alias", "library", "label"]
 
 
 class InvalidPath(Problem, frozen=True):
@@ -171,6 +175,8 @@ class DependencyCycle(Problem, frozen=True):
 
 class ComponentCycle(Problem, frozen=True):
     """Components of one variant that wait for each other in a loop."""
+
+    own_spec: ClassVar[bool] = True
 
     variant: str
     members: tuple[str, ...]
@@ -311,6 +317,9 @@ AnyProblem: TypeAlias = (
 )
 
 
+P = TypeVar("P", bound=Problem)
+
+
 def root_cause(problem: Problem) -> Problem:
     """The problem at the end of the chain."""
     while isinstance(problem, DependencyNotReady) and problem.cause is not None:
@@ -318,7 +327,7 @@ def root_cause(problem: Problem) -> Problem:
     return problem
 
 
-def blocking(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+def blocking(problems: Iterable[P]) -> tuple[P, ...]:
     return tuple(problem for problem in problems if problem.severity == "blocking")
 
 
@@ -326,5 +335,3 @@ def to_json(problem: Problem) -> dict[str, Any]:
     """``problem`` as JSON values, with its type and severity."""
     value: dict[str, Any] = msgspec.to_builtins(problem)
     return {"type": value.pop("type"), "severity": problem.severity, **value}
-
-

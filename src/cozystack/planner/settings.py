@@ -1,6 +1,6 @@
 """What the platform's operator was told: the settings that plans depend on.
 
-Durations are text in Go's form, as they stand in the objects that are written (``5m0s``); they are checked where flags are read.
+Durations are text in Go's form, as they stand in the objects that are written (``5m0s``); checked where flags are read.
 """
 
 from __future__ import annotations
