@@ -23,12 +23,14 @@ from cozystack.planner.plan import (
 from cozystack.planner.platform import CriticalPath, PlatformPlan, Summary, plan_package, plan_platform
 from cozystack.planner.problems import AnyProblem, Problem, Ref, root_cause, to_json
 from cozystack.planner.readiness import release_state
+from cozystack.planner.releases import APPLIED_ANNOTATION, payload
 from cozystack.planner.removal import plan_removal
 from cozystack.planner.sentences import describe, unblock
 from cozystack.planner.settings import Settings
 from cozystack.planner.sources import plan_source
 
 __all__ = [
+    "APPLIED_ANNOTATION",
     "Affected",
     "AnyProblem",
     "Catalogue",
@@ -51,6 +53,7 @@ __all__ = [
     "WakeUp",
     "describe",
     "explain",
+    "payload",
     "plan_namespace",
     "plan_package",
     "plan_platform",

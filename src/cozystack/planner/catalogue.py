@@ -23,8 +23,9 @@ from cozystack.api.meta import Key
 from cozystack.planner.artifacts import artifact_claims
 from cozystack.planner.dependencies import DependencyGraph
 from cozystack.planner.index import Relation
+from cozystack.planner.namespaces import decide
 from cozystack.planner.packages import ABSENT, PackageState, evaluate, owner_name
-from cozystack.planner.plan import PackagePlan
+from cozystack.planner.plan import NamespacePlan, PackagePlan
 from cozystack.planner.problems import MissingSource, MissingVariant
 from cozystack.planner.readiness import awaits_dependencies, flux_ready
 from cozystack.planner.releases import desired_release
@@ -58,7 +59,8 @@ class _Footprint(msgspec.Struct, frozen=True, gc=False):
     depends_on: tuple[str, ...] = ()
     keys: tuple[Key, ...] = ()
     artifacts: tuple[str, ...] = ()
-    namespaces: tuple[tuple[str, bool], ...] = ()
+    namespaces: tuple[str, ...] = ()
+    privileged: tuple[str, ...] = ()
 
 
 _NOTHING = _Footprint()
@@ -84,7 +86,7 @@ class Catalogue:
         self._plans: dict[str, PackagePlan] = {}
         self._graph = DependencyGraph()
 
-        self._installs: dict[str, dict[str, bool]] = {}
+        self._installs: Relation[str, str] = Relation()
         self._claims: Relation[Key, str] = Relation()
         self._artifact_users: Relation[str, str] = Relation()
         self._artifact_makers: Relation[str, str] = Relation()
@@ -93,6 +95,8 @@ class Catalogue:
         self._owned: Relation[str, Key] = Relation()
         self._waiters: Relation[Key, Key] = Relation()
         self._privileged: Relation[str, Key] = Relation()
+        self._privileged_wishes: Relation[str, str] = Relation()
+        self._namespace_plans: dict[str, NamespacePlan] = {}
 
         self._dirty_sources: set[str] = set()
         self._dirty_packages: set[str] = set()
@@ -149,9 +153,13 @@ class Catalogue:
         return self._releases
 
     @property
+    def namespaces(self) -> Mapping[str, Namespace]:
+        return self._namespaces
+
+    @property
     def target_namespaces(self) -> Iterable[str]:
         """The namespaces that Packages install into."""
-        return self._installs.keys()
+        return self._installs
 
     # Questions about relations
 
@@ -187,13 +195,17 @@ class Catalogue:
         """The members of each set of Packages that wait for each other."""
         return tuple(sorted(tuple(sorted(component)) for component in self._graph.components))
 
-    def installs_into(self, namespace: str) -> Mapping[str, bool]:
-        """The Packages that install into a namespace, each with whether a component of it there is privileged."""
-        return self._installs.get(namespace, {})
+    def installs_into(self, namespace: str) -> frozenset[str] | set[str]:
+        """The Packages that install into a namespace."""
+        return self._installs[namespace]
 
-    def privileged_releases(self, namespace: str) -> frozenset[Key] | set[Key]:
-        """The privileged releases that are in a namespace."""
-        return self._privileged[namespace]
+    def is_privileged(self, namespace: str) -> bool:
+        """Whether a Package wants a privileged release in a namespace, or one is still there."""
+        return bool(self._privileged_wishes[namespace] or self._privileged[namespace])
+
+    def namespace_plan(self, name: str) -> NamespacePlan:
+        """What is decided about a namespace, its problems left out (``plan_namespace`` has them)."""
+        return self._namespace_plans.get(name) or decide(self, name)
 
     def releases_of(self, package: str) -> frozenset[Key] | set[Key]:
         """The releases that carry the label of a Package or are owned by it."""
@@ -389,7 +401,7 @@ class Catalogue:
         was_privileged, privileged = _is_privileged(old), _is_privileged(release)
         if was_privileged != privileged:
             self._privileged.replace(key, [key.namespace] * was_privileged, [key.namespace] * privileged)
-            self._touch_namespace(key.namespace)
+            self._dirty_namespaces.add(key.namespace)
         if (old is not None and flux_ready(old)) != (release is not None and flux_ready(release)):
             for waiter in self._waiters[key]:
                 if awaits_dependencies(self._releases[waiter]):
@@ -423,21 +435,17 @@ class Catalogue:
 
     def _replace_namespace(self, name: str, namespace: Namespace | None) -> Affected:
         _put(self._namespaces, name, namespace)
-        self._touch_namespace(name)
+        self._dirty_namespaces.add(name)
         return self._settle()
 
     # What looks at what
 
-    def _touch_namespace(self, name: str) -> None:
-        self._dirty_namespaces.add(name)
-        self._dirty_packages |= self._installs.get(name, {}).keys()
-
     def _touch_values(self, namespace: str) -> Affected:
-        self._dirty_packages |= self._installs.get(namespace, {}).keys()
+        self._dirty_packages |= self._installs[namespace]
         if namespace == self.settings.values_namespace:
-            for name, packages in self._installs.items():
+            for name in self._installs:
                 if name not in self._secrets:
-                    self._dirty_packages |= packages.keys()
+                    self._dirty_packages |= self._installs[name]
         return self._settle()
 
     def _touch_makers(self, artifact: str) -> None:
@@ -478,14 +486,9 @@ class Catalogue:
                 self._desired.pop(dependent, None)
                 self._dirty_packages.add(dependent)
         self._artifact_users.replace(name, old.artifacts, new.artifacts)
-        for namespace, _ in {*old.namespaces} ^ {*new.namespaces}:
-            self._touch_namespace(namespace)
-            packages = self._installs.setdefault(namespace, {})
-            packages.pop(name, None)
-            if not packages:
-                del self._installs[namespace]
-        for namespace, privileged in new.namespaces:
-            self._installs.setdefault(namespace, {})[name] = privileged
+        self._dirty_namespaces |= {*old.namespaces} | {*new.namespaces}
+        self._installs.replace(name, old.namespaces, new.namespaces)
+        self._privileged_wishes.replace(name, old.privileged, new.privileged)
 
     def _desire(self, name: str) -> tuple[HelmRelease, ...]:
         package, selection = self._packages.get(name), self._selections.get(name)
@@ -503,6 +506,8 @@ class Catalogue:
         """Evaluate what is dirty, in the order of dependencies, and whatever looks at a state that has changed by that."""
         if self._batch:
             return Affected()
+        for namespace in self._dirty_namespaces:
+            self._decide(namespace)
         graph = self._graph
         waiting = {name for name in self._dirty_packages if name in self._packages or name in self._states}
         heap = [(graph.rank(name), name) for name in waiting]
@@ -524,6 +529,13 @@ class Catalogue:
         self._dirty_packages.clear()
         self._dirty_namespaces.clear()
         return affected
+
+    def _decide(self, namespace: str) -> None:
+        """Plan a namespace; when that has changed, all that install into it have to look again."""
+        plan = decide(self, namespace)
+        if plan != self._namespace_plans.get(namespace):
+            self._dirty_packages |= self._installs[namespace]
+        _put(self._namespace_plans, namespace, plan if namespace in self._namespaces or self._installs[namespace] else None)
 
     def _evaluate(self, name: str) -> bool:
         """Plan Package ``name``; whether its state has changed."""
@@ -551,16 +563,13 @@ def _put(table: dict[K, V], key: K, value: V | None) -> V | None:
 def _footprint(selection: Selection | MissingSource | MissingVariant | None, package: Package | None) -> _Footprint:
     if not isinstance(selection, Selection) or package is None:
         return _NOTHING
-    namespaces: dict[str, bool] = {}
-    if selection.valid and package.metadata.deletion_timestamp is None:
-        for installed in selection.installs:
-            namespace = installed.key.namespace
-            namespaces[namespace] = namespaces.get(namespace, False) or installed.install.privileged
+    going = selection.installs if selection.valid and package.metadata.deletion_timestamp is None else ()
     return _Footprint(
         depends_on=selection.depends_on,
         keys=tuple(installed.key for installed in selection.installs if installed.key.namespace),
         artifacts=tuple(installed.artifact for installed in selection.installs),
-        namespaces=tuple(namespaces.items()),
+        namespaces=tuple(dict.fromkeys(installed.key.namespace for installed in going)),
+        privileged=tuple(dict.fromkeys(installed.key.namespace for installed in going if installed.install.privileged)),
     )
 
 

@@ -47,7 +47,7 @@ _REASONS: dict[type[Problem], str] = {
 }
 """Reasons that the original uses; for all others the type of the problem is the reason."""
 
-BLOCKERS_MAX = 8
+BLOCKERS_MAX = 4
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -18,7 +18,7 @@ class Relation(Generic[K, M]):
     def __getitem__(self, key: K) -> set[M] | frozenset[M]:
         return self._members.get(key) or frozenset()
 
-    def __iter__(self) -> Iterable[K]:
+    def __iter__(self) -> Iterator[K]:
         return iter(self._members)
 
     def replace(self, member: M, old: Iterable[K], new: Iterable[K]) -> None:

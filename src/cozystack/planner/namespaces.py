@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from cozystack.api import names
 from cozystack.api.core import Namespace
 from cozystack.api.meta import ObjectMeta
@@ -21,25 +23,28 @@ if TYPE_CHECKING:
 
 def plan_namespace(view: Catalogue, name: str) -> NamespacePlan:
     """What namespace ``name`` should be like; nothing when no Package installs into it and it was never ours."""
-    live = view.namespace(name)
-    packages = view.installs_into(name)
-    ours = live is not None and APPLIED_ANNOTATION in live.metadata.annotations
-    if not packages and not ours:
-        return NamespacePlan(name=name, desired=None, action="none")
+    plan = view.namespace_plan(name)
     subject = Ref("Namespace", name)
-    labelled = name not in view.settings.unlabelled_namespaces
+    packages = sorted(view.installs_into(name))
     problems: list[AnyProblem] = []
-    if not labelled:
-        problems += (NamespaceUnlabelled(subject=subject, package=package) for package in sorted(packages))
-        if live is not None:
-            return NamespacePlan(name=name, desired=None, action="none", problems=tuple(problems))
-    desired = (
-        _desired(view, name) if labelled else Namespace(api_version="v1", kind="Namespace", metadata=ObjectMeta(name=name))
-    )
-    if live is not None and is_terminating(live):
-        problems += (NamespaceTerminating(subject=subject, package=package) for package in sorted(packages))
-        return NamespacePlan(name=name, desired=desired, action="none", problems=tuple(problems))
-    return NamespacePlan(name=name, desired=desired, action=_action(desired, live), problems=tuple(problems))
+    if name in view.settings.unlabelled_namespaces:
+        problems += (NamespaceUnlabelled(subject=subject, package=package) for package in packages)
+    if plan.terminating:
+        problems += (NamespaceTerminating(subject=subject, package=package) for package in packages)
+    return msgspec.structs.replace(plan, problems=tuple(problems)) if problems else plan
+
+
+def decide(view: Catalogue, name: str) -> NamespacePlan:
+    """The plan without its problems, which is what the Packages that install there look at."""
+    live = view.namespace(name)
+    ours = live is not None and APPLIED_ANNOTATION in live.metadata.annotations
+    terminating = live is not None and is_terminating(live)
+    labelled = name not in view.settings.unlabelled_namespaces
+    if (not view.installs_into(name) and not ours) or (live is not None and not labelled):
+        return NamespacePlan(name=name, desired=None, action="none", terminating=terminating)
+    desired = _desired(view, name) if labelled else _plain(name)
+    action = "none" if terminating else _action(desired, live)
+    return NamespacePlan(name=name, desired=desired, action=action, terminating=terminating)
 
 
 def is_terminating(namespace: Namespace) -> bool:
@@ -55,7 +60,7 @@ def _desired(view: Catalogue, name: str) -> Namespace:
     labels = {}
     if is_system(name):
         labels[names.SYSTEM_LABEL] = "true"
-    if any(view.installs_into(name).values()) or view.privileged_releases(name):
+    if view.is_privileged(name):
         labels[names.POD_SECURITY_LABEL] = "privileged"
     metadata = ObjectMeta(name=name, labels=labels, annotations={names.RESOURCE_POLICY_ANNOTATION: "keep"})
     return with_digest(Namespace(api_version="v1", kind="Namespace", metadata=metadata))

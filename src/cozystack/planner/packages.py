@@ -21,7 +21,7 @@ from cozystack.api.flux import HelmRelease
 from cozystack.api.meta import Key
 from cozystack.planner.conditions import Facts, blocked_by, dependency_status, leaving_status, package_status
 from cozystack.planner.moves import find_move
-from cozystack.planner.namespaces import is_system, is_terminating, plan_namespace
+from cozystack.planner.namespaces import is_system
 from cozystack.planner.plan import Gate, Move, PackagePlan, ReleasePlan, Removal, Wait, WakeUp
 from cozystack.planner.problems import (
     AnyProblem,
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from cozystack.planner.catalogue import Catalogue
 
 CHAIN_MAX = 24
-ROOTS_MAX = 8
+ROOTS_MAX = 4
 
 
 class Root(msgspec.Struct, frozen=True, gc=False):
@@ -205,7 +205,10 @@ class _Evaluation:
             gate=Gate(open=not self.waiting_for, waiting_for=self.waiting_for),
             namespaces=()
             if self.invalid or self.paused
-            else tuple(plan_namespace(view, namespace) for namespace in sorted({i.key.namespace for i in selection.installs})),
+            else tuple(
+                view.namespace_plan(namespace)
+                for namespace in sorted({installed.key.namespace for installed in selection.installs})
+            ),
             releases=releases,
             removals=removals,
             moves=moves,
@@ -359,8 +362,7 @@ class _Evaluation:
             return ""
         if self.waiting_for:
             return "dependencies"
-        namespace = self.view.namespace(key.namespace)
-        if namespace is not None and is_terminating(namespace):
+        if self.view.namespace_plan(key.namespace).terminating:
             return "namespace"
         if creates and reads_values(self.selection) and not self.view.has_values_secret(key.namespace):
             return "values-secret"

@@ -59,11 +59,12 @@ class ReleasePlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NamespacePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """``desired`` is ``None`` for a namespace that is none of ours, or not to be labelled: it must exist, that is all."""
+    """``desired`` is ``None`` for a namespace that is there and is not to be labelled, or is none of ours."""
 
     name: str
     desired: Namespace | None
     action: Action
+    terminating: bool = False
     problems: tuple[AnyProblem, ...] = ()
 
 

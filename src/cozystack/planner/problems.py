@@ -23,7 +23,7 @@ class Ref(msgspec.Struct, frozen=True, order=True, gc=False, omit_defaults=True)
     namespace: str = ""
 
     def __str__(self) -> str:
-        return "/".join(part for part in (self.kind, self.namespace, self.name) if part)
+        return f"{self.kind}/{self.namespace}/{self.name}" if self.namespace else f"{self.kind}/{self.name}"
 
 
 def package_ref(name: str) -> Ref:

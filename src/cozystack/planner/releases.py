@@ -108,6 +108,13 @@ def with_digest(desired: O) -> O:
     return desired
 
 
+def payload(desired: Object) -> dict[str, Any]:
+    """``desired`` as it is applied: JSON values without a status."""
+    value: dict[str, Any] = msgspec.to_builtins(desired)
+    value.pop("status", None)
+    return value
+
+
 def release_changes(desired: HelmRelease, live: HelmRelease | None) -> tuple[Action, tuple[str, ...]]:
     """What has to be done to ``live``, and the fields because of which."""
     if live is None:
