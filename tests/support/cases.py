@@ -1,9 +1,8 @@
 """Planner cases as data: objects in compact form in, whole values out.
 
-A case is a YAML file with ``about``, ``given`` and ``expect`` (and, rarely, ``settings``). Objects are those of the API, decoded
-strictly; short forms spare what every case would repeat:
+A case is a YAML file with ``about``, ``given`` and ``expect`` (and, rarely, ``settings``). Objects are those of the API; short forms spare what every case would repeat:
 
-* ``name``, ``namespace``, ``labels``, ``annotations``, ``generation``, ``deleting`` stand at the top instead of in ``metadata``;
+* ``name``, ``labels``, ``annotations``, ``generation``, ``deleting`` and so on stand at the top instead of in ``metadata``;
 * the fields of a PackageSource's or Package's ``spec`` stand at the top; a source comes from ``acme-charts`` unless it says so;
 * a HelmRelease has ``package`` (its label and owner), ``owner`` and ``label`` when these differ, ``chart`` and ``dependsOn``
   (``namespace/name``), and ``state``: one of those in ``STATES``;

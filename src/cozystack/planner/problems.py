@@ -333,5 +333,5 @@ def blocking(problems: Iterable[P]) -> tuple[P, ...]:
 
 def to_json(problem: Problem) -> dict[str, Any]:
     """``problem`` as JSON values, with its type and severity."""
-    value: dict[str, Any] = msgspec.to_builtins(problem)
+    value: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(problem))
     return {"type": value.pop("type"), "severity": problem.severity, **value}

@@ -110,7 +110,7 @@ def with_digest(desired: O) -> O:
 
 def payload(desired: Object) -> dict[str, Any]:
     """``desired`` as it is applied: JSON values without a status."""
-    value: dict[str, Any] = msgspec.to_builtins(desired)
+    value: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(desired))
     value.pop("status", None)
     return value
 
