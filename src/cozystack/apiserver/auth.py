@@ -1,7 +1,7 @@
 """Who sends a request: static tokens, tokens of service accounts, client certificates (from the transport).
 
-Tokens of service accounts are JSON Web Tokens signed with a key of the server (HMAC-SHA-256), bound to the account by its uid, so
-that deleting the account ends them. There is no authorization yet: whoever is known may do everything.
+Tokens of service accounts are JSON Web Tokens signed with a key of the server (HMAC-SHA-256), bound to the account by its uid:
+deleting the account ends them. There is no authorization yet: whoever is known may do everything.
 """
 
 from __future__ import annotations

@@ -1,0 +1,533 @@
+"""Requests in, answers out: the API as a function, without sockets.
+
+``ApiServer.handle`` finds out who asks, what is asked for, and calls the read side or ``Objects``. What goes wrong
+comes back as a ``Status`` object.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from cozystack.api import yaml
+from cozystack.apiserver import errors
+from cozystack.apiserver.auth import Authenticator
+from cozystack.apiserver.discovery import (
+    aggregated,
+    api_group,
+    api_group_list,
+    api_resource_list,
+    api_versions,
+)
+from cozystack.apiserver.errors import ApiError
+from cozystack.apiserver.http import negotiate
+from cozystack.apiserver.http.messages import Request, Response, Stream, User, json_response
+from cozystack.apiserver.http.watch import Watch, WatchSpec, expired_lines
+from cozystack.apiserver.objects import MOST_BYTES, DeleteOptions, Objects, WriteOptions
+from cozystack.apiserver.openapi import OpenApi
+from cozystack.apiserver.protobuf import ProtobufError, decode
+from cozystack.apiserver.resources import ResourceInfo
+from cozystack.apiserver.selectors import Predicate, both, field_selector, label_selector
+from cozystack.apiserver.storage import Expired, Storage, Stored
+
+VERSION = {
+    "major": "1",
+    "minor": "37",
+    "gitVersion": "v1.37.2",
+    "gitCommit": "0000000000000000000000000000000000000000",
+    "gitTreeState": "clean",
+    "buildDate": "2026-01-01T00:00:00Z",
+    "goVersion": "go1.26",
+    "compiler": "gc",
+    "platform": "linux/amd64",
+}
+OPEN_PATHS = frozenset(("/healthz", "/livez", "/readyz", "/version"))
+PATCHES = {
+    "application/json-patch+json": "json",
+    "application/merge-patch+json": "merge",
+    "application/strategic-merge-patch+json": "strategic",
+    "application/apply-patch+yaml": "apply",
+    "application/apply-patch+json": "apply",
+}
+_SNAPSHOTS = 64
+
+
+class LogSource(Protocol):
+    """Where the logs of Pods come from."""
+
+    def __call__(self, pod: dict[str, Any], query: Mapping[str, str]) -> AsyncIterator[bytes]:
+        """The log that the query of a ``pods/log`` request asks for; raises ``ApiError``."""
+        ...
+
+
+class ApiServer:
+    """See the module. ``clock`` and ``key`` (for tokens) are passed in; ``logs`` serves ``pods/log``."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        key: bytes = b"",
+        tokens: Mapping[str, User] | None = None,
+        objects: Objects | None = None,
+        logs: LogSource | None = None,
+    ) -> None:
+        self.storage = storage
+        self.objects = objects if objects is not None else Objects(storage, clock=clock)
+        self.registry = self.objects.registry
+        self.clock = clock
+        self.auth = Authenticator(storage, key=key or secrets.token_bytes(32), clock=clock, tokens=tokens)
+        self.logs = logs
+        self._openapi = OpenApi(self.registry)
+        self._snapshots: OrderedDict[str, tuple[int, list[Stored]]] = OrderedDict()
+        self._watches: set[Watch] = set()
+        self.ready = True
+
+    async def handle(self, request: Request) -> Response | Stream:
+        """The answer to a request; never raises for what a client does."""
+        try:
+            return await self._answer(request)
+        except ApiError as error:
+            return json_response(error.status(), error.code, error.headers)
+        except RecursionError:
+            too_deep = errors.bad_request("the body is nested too deeply")
+            return json_response(too_deep.status(), too_deep.code)
+
+    def end_watches(self) -> None:
+        """End every watch, so that the transport can close."""
+        for watch in list(self._watches):
+            watch.close()
+
+    async def _answer(self, request: Request) -> Response | Stream:
+        path = request.path.rstrip("/") or "/"
+        if path in OPEN_PATHS:
+            return self._open(path)
+        user = self.auth.user(request)
+        if user is None:
+            raise errors.unauthorized()
+        parts = path.split("/")[1:]
+        if parts[0] == "openapi":
+            return self._openapi.answer(parts[1:], request)
+        if parts[0] not in ("api", "apis"):
+            if path == "/":
+                return json_response({"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]})
+            raise errors.no_such_path()
+        return await self._api(request, parts, user)
+
+    def _open(self, path: str) -> Response:
+        if path == "/version":
+            return json_response(VERSION)
+        return Response(200 if self.ready else 503, b"ok" if self.ready else b"starting", "text/plain")
+
+    async def _api(self, request: Request, parts: list[str], user: User) -> Response | Stream:
+        if parts[0] == "api":
+            group, rest = "", parts[1:]
+            if not rest:
+                return self._group_document(request, core=True)
+        else:
+            if len(parts) == 1:
+                return self._group_document(request, core=False)
+            group, rest = parts[1], parts[2:]
+            if not rest:
+                if group == "" or not self.registry.versions(group):
+                    raise errors.no_such_path()
+                return json_response(api_group(self.registry, group))
+        version, rest = rest[0], rest[1:]
+        if not rest:
+            if version not in self.registry.versions(group):
+                raise errors.no_such_path()
+            return json_response(api_resource_list(self.registry, group, version))
+        namespace = ""
+        # /namespaces/NAME alone is the namespace itself; with more behind it, the scope of a resource.
+        if rest[0] == "namespaces" and len(rest) >= 3 and not (len(rest) == 3 and rest[2] in ("status", "finalize")):
+            namespace, rest = rest[1], rest[2:]
+        plural, name, subresource = (*rest, "", "")[:3]
+        subresource = "/".join(rest[2:]) if len(rest) > 3 else subresource
+        info = self.registry.find(group, version, plural)
+        if info is None or (namespace and not info.namespaced):
+            raise errors.no_such_path()
+        if info.namespaced and not namespace and name:
+            raise errors.no_such_path()
+        return await self._resource(request, info, namespace, name, subresource, user)
+
+    def _group_document(self, request: Request, *, core: bool) -> Response:
+        accept = request.headers.get("accept", "")
+        if "apidiscovery.k8s.io" in accept and "v=v2" in accept:
+            response = json_response(aggregated(self.registry, core=core))
+            response.content_type = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+            return response
+        return json_response(api_versions(self.registry) if core else api_group_list(self.registry))
+
+    async def _resource(
+        self, request: Request, info: ResourceInfo, namespace: str, name: str, subresource: str, user: User
+    ) -> Response | Stream:
+        method = request.method
+        if subresource:
+            return await self._subresource(request, info, namespace, name, subresource, user)
+        if not name:
+            match method:
+                case "GET" if request.flag("watch"):
+                    return self._watch(request, info, namespace, "")
+                case "GET":
+                    return self._list(request, info, namespace)
+                case "POST":
+                    return self._create(request, info, namespace, user)
+                case "DELETE":
+                    return self._delete_collection(request, info, namespace)
+            raise errors.method_not_allowed()
+        match method:
+            case "GET" if request.flag("watch"):
+                return self._watch(request, info, namespace, name)
+            case "GET":
+                return self._rendered(request, info, self.objects.get(info, namespace, name))
+            case "PUT":
+                options = self._write_options(request)
+                body = self._body(request, info)
+                return self._written(request, info, self.objects.replace(info, namespace, name, body, options), options)
+            case "PATCH":
+                return self._patch(request, info, namespace, name, "")
+            case "DELETE":
+                obj, gone = self.objects.delete(info, namespace, name, self._delete_options(request))
+                if gone and info.kind not in ("Namespace", "Pod"):
+                    return json_response(_success(info, name, obj))
+                return self._written(request, info, obj, WriteOptions())
+        raise errors.method_not_allowed()
+
+    async def _subresource(
+        self, request: Request, info: ResourceInfo, namespace: str, name: str, subresource: str, user: User
+    ) -> Response | Stream:
+        key = (info.group, info.plural, subresource)
+        if key == ("", "pods", "log") and request.method == "GET":
+            pod = self.objects.get(info, namespace, name).object
+            if self.logs is None:
+                raise errors.not_found("pods/log", "", name)
+            return Stream(self.logs(pod, request.query), content_type="text/plain")
+        if key == ("", "serviceaccounts", "token") and request.method == "POST":
+            return self._token(request, namespace, name)
+        if key == ("", "namespaces", "finalize") and request.method == "PUT":
+            body = self._body(request, info)
+            return json_response(self.objects.finalize_namespace(name, list((body.get("spec") or {}).get("finalizers") or ())))
+        if key == ("", "pods", "binding") and request.method == "POST":
+            target = ((self._json(request)).get("target") or {}).get("name", "")
+            self.objects.patch(
+                info, namespace, name, "merge", {"spec": {"nodeName": target}}, WriteOptions(manager="scheduler")
+            )
+            return json_response({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
+        if key == ("", "pods", "eviction") and request.method == "POST":
+            self.objects.delete(info, namespace, name, DeleteOptions())
+            return json_response({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
+        if subresource not in info.subresources:
+            raise errors.no_such_path()
+        if subresource == "scale":
+            return self._scale(request, info, namespace, name)
+        match request.method:
+            case "GET":
+                return self._rendered(request, info, self.objects.get(info, namespace, name))
+            case "PUT":
+                options = self._write_options(request, subresource)
+                body = self._body(request, info)
+                return self._written(request, info, self.objects.replace(info, namespace, name, body, options), options)
+            case "PATCH":
+                return self._patch(request, info, namespace, name, subresource)
+        raise errors.method_not_allowed()
+
+    # Reading
+
+    def _rendered(self, request: Request, info: ResourceInfo, stored: Stored, status: int = 200) -> Response:
+        form = negotiate.form(request.headers.get("accept", ""))
+        if form.kind == "object":
+            return negotiate.encoded(form, stored.encoded, status)
+        return negotiate.one(form, request, info, stored.object, self.clock(), status)
+
+    def _selected(self, request: Request, info: ResourceInfo) -> Predicate | None:
+        return both(
+            label_selector(request.query.get("labelSelector", "")),
+            field_selector(info, request.query.get("fieldSelector", "")),
+        )
+
+    def _list(self, request: Request, info: ResourceInfo, namespace: str) -> Response:
+        version, items, rest, token = self._page(request, info, namespace)
+        form = negotiate.form(request.headers.get("accept", ""))
+        metadata: dict[str, Any] = {"resourceVersion": str(version)}
+        if token:
+            metadata["continue"] = token
+            metadata["remainingItemCount"] = rest
+        if form.kind == "object":
+            head = msgspec.json.encode({"kind": info.list_kind, "apiVersion": info.api_version, "metadata": metadata})
+            body = head[:-1] + b',"items":[' + b",".join([stored.encoded for stored in items]) + b"]}"
+            return negotiate.encoded(form, body)
+        return negotiate.many(form, request, info, [stored.object for stored in items], metadata, self.clock())
+
+    def _page(self, request: Request, info: ResourceInfo, namespace: str) -> tuple[int, list[Stored], int, str]:
+        """(version, items, how many are left, token for them). Pages of one list are cut from one snapshot."""
+        try:
+            limit = int(request.query.get("limit") or 0)
+        except ValueError:
+            raise errors.bad_request("limit must be a number") from None
+        token = request.query.get("continue", "")
+        if token:
+            snapshot, _, offset = token.partition(".")
+            if snapshot not in self._snapshots or not offset.isdecimal():
+                raise errors.expired("The provided continue parameter is too old to display a consistent list result.")
+            version, items = self._snapshots[snapshot]
+            start = int(offset)
+        else:
+            matches = self._selected(request, info)
+            items = self.objects.all(info, namespace)
+            if matches is not None:
+                items = [stored for stored in items if matches(stored.object)]
+            version, start, snapshot = self.storage.version, 0, ""
+        if not limit or len(items) - start <= limit:
+            return version, items[start:] if start else items, 0, ""
+        if not snapshot:
+            snapshot = secrets.token_hex(8)
+            self._snapshots[snapshot] = (version, items)
+            while len(self._snapshots) > _SNAPSHOTS:
+                self._snapshots.popitem(last=False)
+        end = start + limit
+        return version, items[start:end], len(items) - end, f"{snapshot}.{end}"
+
+    def _watch(self, request: Request, info: ResourceInfo, namespace: str, name: str) -> Stream:
+        matches = self._selected(request, info)
+        if name:
+            matches = both(matches, lambda obj: obj["metadata"]["name"] == name)
+        text = request.query.get("resourceVersion", "")
+        if text and not text.isdecimal():
+            raise errors.bad_request(f'Invalid value: "{text}": resourceVersion must be a number')
+        try:
+            timeout = float(request.query.get("timeoutSeconds") or 1800)
+        except ValueError:
+            raise errors.bad_request("timeoutSeconds must be a number") from None
+        form = negotiate.form(request.headers.get("accept", ""))
+        spec = WatchSpec(
+            info=info,
+            namespace=namespace,
+            matches=matches,
+            since=int(text) if text not in ("", "0") else None,
+            bookmarks=request.flag("allowWatchBookmarks"),
+            initial=request.flag("sendInitialEvents"),
+            timeout=timeout,
+            render=negotiate.event_renderer(form, request, info, self.clock),
+        )
+        try:
+            watch = Watch(self.storage, spec)
+        except Expired:
+            return Stream(expired_lines(), content_type=form.content_type)
+        self._watches.add(watch)
+
+        async def lines() -> AsyncIterator[bytes]:
+            try:
+                async for chunk in watch.lines():
+                    yield chunk
+            finally:
+                self._watches.discard(watch)
+
+        return Stream(lines(), content_type=form.content_type, close=watch.close)
+
+    # Writing
+
+    def _create(self, request: Request, info: ResourceInfo, namespace: str, user: User) -> Response:
+        if info.group in ("authorization.k8s.io", "authentication.k8s.io"):
+            return json_response(self._review(info, self._json(request), user), 201)
+        if "create" not in info.verbs:
+            raise errors.method_not_allowed()
+        options = self._write_options(request)
+        body = self._body(request, info)
+        if info.namespaced and not namespace:
+            raise errors.bad_request("an empty namespace may not be set during creation")
+        return self._written(request, info, self.objects.create(info, namespace, body, options), options, 201)
+
+    def _patch(self, request: Request, info: ResourceInfo, namespace: str, name: str, subresource: str) -> Response:
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip()
+        kind = PATCHES.get(content_type)
+        if kind is None:
+            raise errors.unsupported_media_type(content_type)
+        options = self._write_options(request, subresource)
+        if kind == "apply":
+            if not request.query.get("fieldManager"):
+                raise errors.ApiError(
+                    422,
+                    "Invalid",
+                    'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
+                )
+            obj, new = self.objects.apply(info, namespace, name, self._json(request), options)
+            return self._written(request, info, obj, options, 201 if new else 200)
+        obj = self.objects.patch(info, namespace, name, kind, self._json(request), options)
+        return self._written(request, info, obj, options)
+
+    def _written(
+        self, request: Request, info: ResourceInfo, obj: dict[str, Any], options: WriteOptions, status: int = 200
+    ) -> Response:
+        metadata = obj["metadata"]
+        stored = self.objects.find(info, metadata.get("namespace", ""), metadata.get("name", ""))
+        if stored is not None and stored.object is obj:
+            response = self._rendered(request, info, stored, status)
+        else:
+            form = negotiate.form(request.headers.get("accept", ""))
+            response = negotiate.one(form, request, info, obj, self.clock(), status)
+        if options.warnings:
+            texts = [warning.replace("\\", "\\\\").replace('"', '\\"') for warning in options.warnings]
+            response.headers["Warning"] = ", ".join(f'299 - "{text}"' for text in texts)
+        return response
+
+    def _delete_collection(self, request: Request, info: ResourceInfo, namespace: str) -> Response:
+        matches = self._selected(request, info)
+        options = self._delete_options(request)
+        chosen = [s for s in self.objects.all(info, namespace) if matches is None or matches(s.object)]
+        for stored in chosen:
+            self.objects.delete(info, stored.namespace, stored.name, options)
+        head = {
+            "kind": info.list_kind,
+            "apiVersion": info.api_version,
+            "metadata": {"resourceVersion": str(self.storage.version)},
+        }
+        return json_response({**head, "items": [stored.object for stored in chosen]})
+
+    def _scale(self, request: Request, info: ResourceInfo, namespace: str, name: str) -> Response:
+        stored = self.objects.get(info, namespace, name)
+        path = ((info.scale or {}).get("specReplicasPath") or ".spec.replicas").strip(".").split(".")
+        if request.method in ("PUT", "PATCH"):
+            body = self._json(request)
+            replicas = (body.get("spec") or {}).get("replicas")
+            if not isinstance(replicas, int):
+                raise errors.bad_request("spec.replicas must be a number")
+            patch: Any = replicas
+            for part in reversed(path):
+                patch = {part: patch}
+            options = self._write_options(request)
+            self.objects.patch(info, namespace, name, "merge", patch, options)
+            stored = self.objects.get(info, namespace, name)
+        elif request.method != "GET":
+            raise errors.method_not_allowed()
+        return json_response(_scale_of(info, stored.object, path))
+
+    def _token(self, request: Request, namespace: str, name: str) -> Response:
+        body = self._json(request)
+        seconds = (body.get("spec") or {}).get("expirationSeconds") or 3600
+        try:
+            token, ends = self.auth.issue(namespace, name, seconds=int(seconds))
+        except KeyError:
+            raise errors.not_found("serviceaccounts", "", name) from None
+        stamp = ends.strftime("%Y-%m-%dT%H:%M:%SZ")
+        answer = {**body, "kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": {"name": name}}
+        answer["status"] = {"token": token, "expirationTimestamp": stamp}
+        return json_response(answer, 201)
+
+    def _review(self, info: ResourceInfo, body: dict[str, Any], user: User) -> dict[str, Any]:
+        identity = {"username": user.name, "groups": list(user.groups)}
+        if user.uid:
+            identity["uid"] = user.uid
+        status: dict[str, Any]
+        match info.kind:
+            case "SelfSubjectReview":
+                status = {"userInfo": identity}
+            case "TokenReview":
+                found = self.auth.token_user((body.get("spec") or {}).get("token", ""))
+                status = {"authenticated": found is not None}
+                if found is not None:
+                    status["user"] = {"username": found.name, "uid": found.uid, "groups": list(found.groups)}
+            case "SelfSubjectRulesReview":
+                rule = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+                status = {"resourceRules": [rule], "nonResourceRules": [], "incomplete": False}
+            case _:
+                status = {"allowed": True, "reason": "every known user may do everything here"}
+        return {**body, "apiVersion": info.api_version, "kind": info.kind, "status": status}
+
+    # What a request says
+
+    def _json(self, request: Request) -> Any:
+        content_type = request.headers.get("content-type", "application/json").partition(";")[0].strip()
+        if len(request.body) > MOST_BYTES:
+            raise errors.too_large(MOST_BYTES)
+        if not request.body:
+            return {}
+        try:
+            if "yaml" in content_type and request.body.lstrip()[:1] != b"{":
+                value = yaml.load(request.body)
+            else:
+                value = msgspec.json.decode(request.body)
+        except (msgspec.DecodeError, yaml.YamlError, UnicodeDecodeError) as error:
+            raise errors.bad_request(f"the object provided is unrecognized (must be of type JSON or YAML): {error}") from error
+        return value
+
+    def _body(self, request: Request, info: ResourceInfo) -> dict[str, Any]:
+        content_type = request.headers.get("content-type", "application/json").partition(";")[0].strip()
+        if content_type == "application/vnd.kubernetes.protobuf":
+            if len(request.body) > MOST_BYTES:
+                raise errors.too_large(MOST_BYTES)
+            try:
+                return decode(request.body, info.kind)
+            except ProtobufError as error:
+                raise errors.unsupported_media_type(f"{content_type}: {error}") from error
+        if content_type not in ("application/json", "application/yaml", "text/yaml", "application/x-yaml", ""):
+            raise errors.unsupported_media_type(content_type)
+        value = self._json(request)
+        if not isinstance(value, dict):
+            raise errors.bad_request("the body is not an object")
+        return value
+
+    def _write_options(self, request: Request, subresource: str = "") -> WriteOptions:
+        query = request.query
+        dry_run = query.get("dryRun", "")
+        if dry_run not in ("", "All"):
+            raise errors.bad_request(f'Invalid value: "{dry_run}": dryRun can only be All')
+        validation = query.get("fieldValidation", "") or "Warn"
+        if validation not in ("Ignore", "Warn", "Strict"):
+            raise errors.bad_request(f'Invalid value: "{validation}": fieldValidation must be Ignore, Warn or Strict')
+        manager = query.get("fieldManager", "") or request.headers.get("user-agent", "unknown").partition("/")[0] or "unknown"
+        return WriteOptions(
+            manager=manager[:128],
+            dry_run=bool(dry_run),
+            force=request.flag("force"),
+            field_validation=validation,
+            subresource=subresource,
+        )
+
+    def _delete_options(self, request: Request) -> DeleteOptions:
+        body: Any = {}
+        if request.body:
+            content_type = request.headers.get("content-type", "")
+            body = decode(request.body, "DeleteOptions") if "protobuf" in content_type else self._json(request)
+        if not isinstance(body, dict):
+            raise errors.bad_request("the options of a deletion are an object")
+        preconditions = body.get("preconditions") or {}
+        propagation = body.get("propagationPolicy") or request.query.get("propagationPolicy", "")
+        if not propagation and (body.get("orphanDependents") or request.flag("orphanDependents")):
+            propagation = "Orphan"
+        if propagation not in ("", "Background", "Foreground", "Orphan"):
+            raise errors.bad_request(f'Invalid value: "{propagation}": unknown propagation policy')
+        grace = body.get("gracePeriodSeconds", request.query.get("gracePeriodSeconds"))
+        return DeleteOptions(
+            propagation=propagation,
+            grace=int(grace) if grace is not None else None,
+            uid=preconditions.get("uid") or "",
+            resource_version=preconditions.get("resourceVersion") or "",
+            dry_run=bool(body.get("dryRun") or request.query.get("dryRun")),
+        )
+
+
+def _success(info: ResourceInfo, name: str, obj: dict[str, Any]) -> dict[str, Any]:
+    details = {"name": name, "kind": info.plural, "uid": obj["metadata"].get("uid", "")}
+    if info.group:
+        details["group"] = info.group
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+def _scale_of(info: ResourceInfo, obj: dict[str, Any], path: list[str]) -> dict[str, Any]:
+    value: Any = obj
+    for part in path:
+        value = value.get(part) if isinstance(value, dict) else None
+    keep = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {key: obj["metadata"][key] for key in keep if key in obj["metadata"]},
+        "spec": {"replicas": value if isinstance(value, int) else 0},
+        "status": {"replicas": (obj.get("status") or {}).get("replicas", 0)},
+    }

@@ -1,0 +1,308 @@
+"""Garbage collection, the end of namespaces and CRDs, and what every namespace has.
+
+One loop over all events. It keeps an index from owners to what they own, and a set of objects that are on their way out; each
+event makes it look again at what the event may have freed. ``settle`` handles everything that is there now, so tests need no
+waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from cozystack.api.time import parse_time
+from cozystack.apiserver.errors import ApiError
+from cozystack.apiserver.objects import CRD_FINALIZER, CRD_KEY, FOREGROUND, ORPHAN, DeleteOptions, Objects, WriteOptions
+from cozystack.apiserver.resources import ResourceInfo
+from cozystack.apiserver.storage import Event, Stored
+
+Obj = dict[str, Any]
+
+NAMESPACES, EVENTS = "/namespaces", "/events"
+SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+EVENT_LIFETIME = timedelta(hours=1)
+_MANAGER = "kube-controller-manager"
+_BACKGROUND = "Background"
+
+
+class Ref(NamedTuple):
+    """Where an object is stored."""
+
+    resource: str
+    namespace: str
+    name: str
+
+
+class Lifecycle:
+    """See the module. ``ca`` is the certificate of the authority that clients need, in PEM form."""
+
+    def __init__(self, objects: Objects, *, ca: bytes = b"") -> None:
+        self._objects = objects
+        self._storage = objects.storage
+        self._ca = ca
+        self._owned: dict[str, set[Ref]] = {}
+        self._owners: dict[Ref, tuple[str, ...]] = {}
+        self._uids: dict[str, Ref] = {}
+        self._subscription = self._storage.subscribe("")
+        for resource in self._storage.resources():
+            for stored in self._storage.objects(resource):
+                self._remember(stored)
+
+    def start(self) -> None:
+        """Make what a new cluster has, and finish what an earlier run left undone."""
+        for name in SYSTEM_NAMESPACES:
+            if self._storage.get(NAMESPACES, "", name) is None:
+                self._create("", "v1", "namespaces", "", {"metadata": {"name": name}})
+        if self._storage.get("/services", "default", "kubernetes") is None:
+            service = {
+                "metadata": {"name": "kubernetes", "labels": {"component": "apiserver", "provider": "kubernetes"}},
+                "spec": {"ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}]},
+            }
+            self._create("", "v1", "services", "default", service)
+        for resource in list(self._storage.resources()):
+            for stored in list(self._storage.objects(resource)):
+                self._look_at(stored)
+        for ref in list(self._owners):
+            self._collect(ref)
+        self.settle()
+
+    async def run(self) -> None:
+        """Follow the events until cancelled."""
+        self.start()
+        expiry = asyncio.create_task(self._expire_events())
+        try:
+            while not self._subscription.closed:
+                for event in await self._subscription.wait():
+                    self._handle(event)
+        finally:
+            expiry.cancel()
+            self._subscription.close()
+
+    def settle(self) -> None:
+        """Handle every event there is, those included that the handling makes."""
+        while events := self._subscription.drain():
+            for event in events:
+                self._handle(event)
+
+    # Bookkeeping
+
+    def _remember(self, stored: Stored) -> None:
+        ref = Ref(stored.resource, stored.namespace, stored.name)
+        metadata = stored.object["metadata"]
+        self._uids[metadata["uid"]] = ref
+        owners = tuple(owner["uid"] for owner in metadata.get("ownerReferences") or ())
+        before = self._owners.get(ref, ())
+        if owners == before:
+            return
+        for uid in before:
+            self._owned.get(uid, set()).discard(ref)
+        for uid in owners:
+            self._owned.setdefault(uid, set()).add(ref)
+        if owners:
+            self._owners[ref] = owners
+        else:
+            self._owners.pop(ref, None)
+
+    def _forget(self, stored: Stored) -> None:
+        ref = Ref(stored.resource, stored.namespace, stored.name)
+        for uid in self._owners.pop(ref, ()):
+            self._owned.get(uid, set()).discard(ref)
+        if self._uids.get(stored.object["metadata"]["uid"]) == ref:
+            del self._uids[stored.object["metadata"]["uid"]]
+
+    def _stored(self, ref: Ref) -> Stored | None:
+        return self._storage.get(ref.resource, ref.namespace, ref.name)
+
+    def _info(self, resource: str) -> ResourceInfo | None:
+        group, _, plural = resource.partition("/")
+        return self._objects.registry.any_version(group, plural)
+
+    # Events
+
+    def _handle(self, event: Event) -> None:
+        if event.kind == "DELETED":
+            self._forget(event.new)
+            self._after_end(event.new)
+            return
+        self._remember(event.new)
+        self._look_at(event.new)
+        if event.kind == "ADDED" and event.new.object["metadata"].get("ownerReferences"):
+            self._collect(Ref(event.new.resource, event.new.namespace, event.new.name))
+
+    def _look_at(self, stored: Stored) -> None:
+        """What an object that is there needs to have done."""
+        metadata = stored.object["metadata"]
+        dying = "deletionTimestamp" in metadata
+        if dying:
+            finalizers = metadata.get("finalizers") or ()
+            if ORPHAN in finalizers:
+                self._orphan(stored)
+            elif FOREGROUND in finalizers:
+                self._foreground(stored)
+            if stored.resource == NAMESPACES:
+                self._empty_namespace(stored)
+            elif stored.resource == CRD_KEY and CRD_FINALIZER in finalizers:
+                self._empty_crd(stored)
+        elif stored.resource == NAMESPACES:
+            self._furnish(stored.name)
+
+    def _after_end(self, gone: Stored) -> None:
+        """What the end of an object frees: what it owned, who waited for it, its namespace, its CRD."""
+        uid = gone.object["metadata"]["uid"]
+        for ref in sorted(self._owned.pop(uid, ())):
+            self._collect(ref)
+        for owner in gone.object["metadata"].get("ownerReferences") or ():
+            place = self._uids.get(owner["uid"])
+            stored = self._stored(place) if place is not None else None
+            if stored is not None:
+                self._look_at(stored)
+        if gone.namespace:
+            namespace = self._storage.get(NAMESPACES, "", gone.namespace)
+            if namespace is not None and "deletionTimestamp" in namespace.object["metadata"]:
+                self._empty_namespace(namespace)
+        group, _, plural = gone.resource.partition("/")
+        crd = self._storage.get(CRD_KEY, "", f"{plural}.{group}")
+        if crd is not None and "deletionTimestamp" in crd.object["metadata"]:
+            self._look_at(crd)
+        if gone.resource in ("/serviceaccounts", "/configmaps"):
+            self._furnish(gone.namespace)
+
+    # Garbage collection
+
+    def _collect(self, ref: Ref) -> None:
+        """Delete an object when every owner it names is gone; forget owners that are gone when others are left."""
+        stored = self._stored(ref)
+        if stored is None or "deletionTimestamp" in stored.object["metadata"]:
+            return
+        owners = stored.object["metadata"].get("ownerReferences") or []
+        if not owners:
+            return
+        left = [owner for owner in owners if self._exists(owner, stored.namespace)]
+        if not left:
+            self._delete(ref, stored)
+        elif len(left) < len(owners):
+            self._patch(ref, {"metadata": {"ownerReferences": left}})
+
+    def _exists(self, owner: Obj, namespace: str) -> bool:
+        """Whether an owner is there: of that uid, and in the namespace of what it owns or in none."""
+        ref = self._uids.get(owner["uid"])
+        return ref is not None and ref.namespace in ("", namespace) and ref.name == owner["name"]
+
+    def _foreground(self, stored: Stored) -> None:
+        """Delete what the object owns; it goes when nothing is left that blocks it."""
+        blocking = False
+        for ref in sorted(self._owned.get(stored.object["metadata"]["uid"], ())):
+            child = self._stored(ref)
+            if child is None:
+                continue
+            if "deletionTimestamp" not in child.object["metadata"]:
+                self._delete(ref, child, propagation="Foreground")
+                child = self._stored(ref)
+            if child is not None and any(
+                owner["uid"] == stored.object["metadata"]["uid"] and owner.get("blockOwnerDeletion")
+                for owner in child.object["metadata"].get("ownerReferences") or ()
+            ):
+                blocking = True
+        if not blocking:
+            self._release(stored, FOREGROUND)
+
+    def _orphan(self, stored: Stored) -> None:
+        """Take the object off the owners of everything that it owns, then let it go."""
+        uid = stored.object["metadata"]["uid"]
+        for ref in sorted(self._owned.get(uid, ())):
+            child = self._stored(ref)
+            if child is not None:
+                owners = [o for o in child.object["metadata"].get("ownerReferences") or () if o["uid"] != uid]
+                self._patch(ref, {"metadata": {"ownerReferences": owners or None}})
+        self._release(stored, ORPHAN)
+
+    def _release(self, stored: Stored, finalizer: str) -> None:
+        left = [f for f in stored.object["metadata"].get("finalizers") or () if f != finalizer]
+        self._patch(Ref(stored.resource, stored.namespace, stored.name), {"metadata": {"finalizers": left or None}})
+
+    # Namespaces and CRDs
+
+    def _empty_namespace(self, namespace: Stored) -> None:
+        """Delete everything in a dying namespace; it goes when nothing is left."""
+        if "kubernetes" not in ((namespace.object.get("spec") or {}).get("finalizers") or ()):
+            return
+        empty = True
+        for resource in list(self._storage.resources()):
+            for stored in list(self._storage.objects(resource, namespace.name)):
+                ref = Ref(resource, stored.namespace, stored.name)
+                if "deletionTimestamp" not in stored.object["metadata"]:
+                    self._delete(ref, stored)
+                empty = empty and self._stored(ref) is None
+        if empty:
+            current = self._storage.get(NAMESPACES, "", namespace.name)
+            if current is not None and "deletionTimestamp" in current.object["metadata"]:
+                self._objects.finalize_namespace(namespace.name, [])
+
+    def _empty_crd(self, crd: Stored) -> None:
+        """Delete every object of a dying CRD; it goes when none is left."""
+        resource = f"{crd.object['spec']['group']}/{crd.object['spec']['names']['plural']}"
+        empty = True
+        for stored in list(self._storage.objects(resource)):
+            ref = Ref(resource, stored.namespace, stored.name)
+            if "deletionTimestamp" not in stored.object["metadata"]:
+                self._delete(ref, stored)
+            empty = empty and self._stored(ref) is None
+        if empty:
+            self._release(crd, CRD_FINALIZER)
+
+    def _furnish(self, namespace: str) -> None:
+        """The service account and the certificate that every namespace has."""
+        stored = self._storage.get(NAMESPACES, "", namespace)
+        if stored is None or "deletionTimestamp" in stored.object["metadata"]:
+            return
+        if self._storage.get("/serviceaccounts", namespace, "default") is None:
+            self._create("", "v1", "serviceaccounts", namespace, {"metadata": {"name": "default"}})
+        if self._ca and self._storage.get("/configmaps", namespace, "kube-root-ca.crt") is None:
+            content = {"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": self._ca.decode()}}
+            self._create("", "v1", "configmaps", namespace, content)
+
+    # Writing; what somebody else did first is no error
+
+    def _create(self, group: str, version: str, plural: str, namespace: str, obj: Obj) -> None:
+        info = self._objects.resource(group, version, plural)
+        try:
+            self._objects.create(info, namespace, obj, WriteOptions(manager=_MANAGER))
+        except ApiError:
+            return
+
+    def _delete(self, ref: Ref, stored: Stored, *, propagation: str = _BACKGROUND) -> None:
+        info = self._info(ref.resource)
+        if info is None:
+            self._storage.delete(*ref)
+            return
+        options = DeleteOptions(propagation=propagation, uid=stored.object["metadata"]["uid"])
+        finalizers = stored.object["metadata"].get("finalizers") or ()
+        if propagation == _BACKGROUND and (FOREGROUND in finalizers or ORPHAN in finalizers):
+            options.propagation = ""
+        try:
+            self._objects.delete(info, ref.namespace, ref.name, options)
+        except ApiError:
+            return
+
+    def _patch(self, ref: Ref, patch: Obj) -> None:
+        info = self._info(ref.resource)
+        if info is None:
+            return
+        try:
+            self._objects.patch(info, ref.namespace, ref.name, "merge", patch, WriteOptions(manager=_MANAGER))
+        except ApiError:
+            return
+
+    async def _expire_events(self) -> None:
+        while True:
+            await asyncio.sleep(300)
+            self.expire_events()
+
+    def expire_events(self) -> None:
+        """Delete Events that are more than an hour old."""
+        now = parse_time(self._objects.now())
+        for stored in list(self._storage.objects(EVENTS)):
+            stamp = stored.object.get("lastTimestamp") or stored.object["metadata"]["creationTimestamp"]
+            if now - parse_time(stamp) > EVENT_LIFETIME:
+                self._storage.delete(EVENTS, stored.namespace, stored.name)
