@@ -148,8 +148,7 @@ class Objects:
     def patch(self, info: ResourceInfo, namespace: str, name: str, kind: str, patch: Any, options: WriteOptions) -> Obj:
         """Patch by ``kind`` (json, merge, strategic); raises ``ApiError``."""
         old = self.get(info, namespace, name)
-        base = {**old.object, "metadata": {k: v for k, v in old.object["metadata"].items() if k != "managedFields"}}
-        base.setdefault("apiVersion", info.api_version)
+        base = old.object
         try:
             if kind == "json":
                 new = json_patch(base, patch)

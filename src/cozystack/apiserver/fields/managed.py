@@ -138,7 +138,8 @@ def update(
     """
     raw = new.get("metadata", {}).get("managedFields")
     reset = raw is not None and (raw == [] or raw == [{}])
-    entries = [] if reset else read_entries(old if old is not None else new)
+    # What a client sends counts, since it may have changed it (kubectl moves ownership so); else what there is.
+    entries = [] if reset else read_entries(new if raw or old is None else old)
     if old is None:
         tree = owned_by_write(field_set_on_create(schema, new), subresource, has_status=has_status)
         changed, removed = tree, None

@@ -291,6 +291,23 @@ def _stamped(obj: Obj, now: datetime) -> list[Any]:
     return [_name(obj), obj["metadata"].get("creationTimestamp", "")]
 
 
+def _crd(obj: Obj, now: datetime) -> list[Any]:
+    spec = _spec(obj)
+    versions = ",".join(version["name"] for version in spec.get("versions") or () if version.get("served"))
+    kinds = spec.get("names") or {}
+    established = any(c["type"] == "Established" and c["status"] == "True" for c in _status(obj).get("conditions") or ())
+    return [
+        _name(obj),
+        spec.get("scope", ""),
+        versions,
+        obj["metadata"].get("creationTimestamp", ""),
+        spec.get("group", ""),
+        kinds.get("kind", ""),
+        ",".join(kinds.get("shortNames") or ()),
+        str(established),
+    ]
+
+
 def _binding(obj: Obj, now: datetime) -> list[Any]:
     role = obj.get("roleRef") or {}
     subjects: dict[str, list[str]] = {"User": [], "Group": [], "ServiceAccount": []}
@@ -388,7 +405,7 @@ BUILTIN: dict[tuple[str, str], Callable[[Obj, datetime], list[Any]]] = {
     ("rbac.authorization.k8s.io", "ClusterRole"): _stamped,
     ("rbac.authorization.k8s.io", "RoleBinding"): _binding,
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): _binding,
-    ("apiextensions.k8s.io", "CustomResourceDefinition"): _stamped,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): _crd,
     ("apiregistration.k8s.io", "APIService"): _api_service,
     ("coordination.k8s.io", "Lease"): _lease,
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): _webhooks,
