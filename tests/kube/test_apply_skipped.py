@@ -140,6 +140,12 @@ def test_true_is_not_one() -> None:
 
 def test_nothing_recorded_means_that_nothing_is_ours() -> None:
     assert needs_apply({"spec": {}}, {"spec": {}}, b"")
+    assert needs_apply({"metadata": {"labels": {"x": "y"}}}, {"metadata": {"labels": {"x": "y"}}}, b"")
+
+
+def test_an_object_of_which_nothing_is_wanted_but_that_it_exists_is_not_applied_again() -> None:
+    desired = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}
+    assert not needs_apply(desired, {**desired, "spec": {"finalizers": ["kubernetes"]}}, b"")
 
 
 def test_identity_and_what_the_server_writes_are_never_owned() -> None:

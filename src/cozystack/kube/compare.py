@@ -30,10 +30,10 @@ def needs_apply(desired: Any, live: Any, applied_fields: bytes) -> bool:
     hold a path that ``desired`` no longer has. ``live`` is a struct or plain JSON; a field that its type does not declare
     cannot be compared, so it makes the answer True.
     """
+    ours = _ours(desired if isinstance(desired, Mapping) else msgspec.to_builtins(desired))
     if not applied_fields:
-        return True
-    plain = desired if isinstance(desired, Mapping) else msgspec.to_builtins(desired)
-    return not _settled(_ours(plain), live, _decode(applied_fields))
+        return bool(ours)
+    return not _settled(ours, live, _decode(applied_fields))
 
 
 @lru_cache(maxsize=1024)
