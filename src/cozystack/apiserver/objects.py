@@ -88,7 +88,7 @@ class Objects:
         return stored
 
     def all(self, info: ResourceInfo, namespace: str = "") -> list[Stored]:
-        return self.storage.objects(info.storage_key, namespace)
+        return list(self.storage.objects(info.storage_key, namespace))
 
     def now(self) -> str:
         return format_time(self._clock())

@@ -1,205 +1,183 @@
-"""Objects in memory, with versions, compare-and-swap and a window of past events.
+"""Objects in memory.
 
-Memory is what every read is served from; a subclass may write each change somewhere before it counts (``_persist``). Versions
-are one sequence over all resources. Stored objects are never changed in place: whoever holds one holds it as it was. All is
-synchronous, so a change and the events about it are one step for everybody on the event loop.
+Every other back end is this one with two more steps: ``_persist`` and ``_forget`` run before a change counts, and when they
+raise there was no change.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Iterable
-from typing import Any, Literal, NamedTuple
+from bisect import bisect_left, insort
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from typing import Any
 
-import msgspec
-
-_encode = msgspec.json.Encoder().encode
-WINDOW = 4096
-
-
-class VersionMismatch(Exception):  # noqa: N818 - it names what it is
-    """The object is not at the version that the writer expected."""
-
-
-class Expired(Exception):  # noqa: N818 - it names what it is
-    """Events back to that version are no longer kept."""
-
-
-class Stored:
-    """One object at one version, and its JSON as soon as somebody asked for it."""
-
-    __slots__ = ("_encoded", "name", "namespace", "object", "resource", "version")
-
-    def __init__(self, resource: str, namespace: str, name: str, obj: dict[str, Any], version: int) -> None:
-        self.resource = resource
-        self.namespace = namespace
-        self.name = name
-        self.object = obj
-        self.version = version
-        self._encoded: bytes | None = None
-
-    @property
-    def encoded(self) -> bytes:
-        if self._encoded is None:
-            self._encoded = _encode(self.object)
-        return self._encoded
+from cozystack.apiserver.storage.interface import (
+    HELD,
+    WINDOW,
+    Event,
+    Expired,
+    Snapshot,
+    Stored,
+    Subscription,
+    VersionAhead,
+    VersionMismatch,
+)
 
 
-class Event(NamedTuple):
-    """A change: what there was, what there is. A deletion has the last state as ``new``, at the version of the deletion."""
+class _Shelf:
+    """One resource: its objects, their keys in order, and its recent events."""
 
-    kind: Literal["ADDED", "MODIFIED", "DELETED"]
-    version: int
-    new: Stored
-    old: Stored | None
+    __slots__ = ("all", "compacted", "events", "keys", "objects", "subscriptions")
 
-
-class Subscription:
-    """Events of one resource (or of all) after a version; iterate to wait for them, ``close`` to stop."""
-
-    def __init__(self, storage: Storage, resource: str, backlog: Iterable[Event]) -> None:
-        self._storage = storage
-        self.resource = resource
-        self._queue: deque[Event] = deque(backlog)
-        self._wake: asyncio.Future[None] | None = None
-        self.closed = False
-
-    def push(self, event: Event) -> None:
-        self._queue.append(event)
-        self._notify()
-
-    def _notify(self) -> None:
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
-
-    def drain(self) -> list[Event]:
-        """Everything that is there now."""
-        events = list(self._queue)
-        self._queue.clear()
-        return events
-
-    async def wait(self) -> list[Event]:
-        """The next events, as soon as there are any; none when it was closed."""
-        while not self._queue and not self.closed:
-            self._wake = asyncio.get_running_loop().create_future()
-            await self._wake
-        return self.drain()
-
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        while not self.closed:
-            for event in await self.wait():
-                yield event
-
-    def close(self) -> None:
-        self.closed = True
-        self._storage.unsubscribe(self)
-        self._notify()
+    def __init__(self, compacted: int) -> None:
+        self.objects: dict[tuple[str, str], Stored] = {}
+        self.keys: list[tuple[str, str]] = []
+        self.all: list[Stored] | None = None
+        self.events: deque[Event] = deque()
+        self.compacted = compacted
+        self.subscriptions: list[Subscription] = []
 
 
-class Storage:
-    """See the module. ``resource`` is a text such as ``apps/deployments``; cluster-scoped objects have no namespace."""
+class MemoryStorage:
+    """See the module and ``Storage``."""
 
     def __init__(self) -> None:
-        self.version = 0
-        self._objects: dict[str, dict[tuple[str, str], Stored]] = {}
-        self._sorted: dict[str, list[Stored] | None] = {}
-        self._events: dict[str, deque[Event]] = {}
-        self._compacted: dict[str, int] = {}
-        self._start = 0
-        self._subscriptions: dict[str, list[Subscription]] = {}
+        self._version = 0
+        self._shelves: dict[str, _Shelf] = {}
+        self._everything: list[Subscription] = []
+        self._held: OrderedDict[tuple[str, int], Sequence[Stored]] = OrderedDict()
+
+    @property
+    def version(self) -> int:
+        return self._version
 
     def get(self, resource: str, namespace: str, name: str) -> Stored | None:
-        objects = self._objects.get(resource)
-        return objects.get((namespace, name)) if objects else None
+        shelf = self._shelves.get(resource)
+        return shelf.objects.get((namespace, name)) if shelf is not None else None
 
-    def objects(self, resource: str, namespace: str = "") -> list[Stored]:
-        """Objects in the order of namespace and name; do not change the list."""
-        ordered = self._sorted.get(resource)
-        if ordered is None:
-            ordered = [stored for _, stored in sorted(self._objects.get(resource, {}).items())]
-            self._sorted[resource] = ordered
+    def objects(self, resource: str, namespace: str = "") -> Sequence[Stored]:
+        shelf = self._shelves.get(resource)
+        if shelf is None:
+            return ()
         if not namespace:
-            return ordered
-        return [stored for stored in ordered if stored.namespace == namespace]
+            if shelf.all is None:
+                shelf.all = [shelf.objects[key] for key in shelf.keys]
+            return shelf.all
+        first = bisect_left(shelf.keys, (namespace, ""))
+        last = bisect_left(shelf.keys, (namespace + "\0", ""), lo=first)
+        return [shelf.objects[key] for key in shelf.keys[first:last]]
 
-    def resources(self) -> list[str]:
-        """Every resource that has objects."""
-        return [resource for resource, objects in self._objects.items() if objects]
+    def snapshot(self, resource: str, *, at: int | None = None) -> Snapshot:
+        if at is None or at == self._version:
+            return Snapshot(self._version, self.objects(resource))
+        held = self._held.get((resource, at))
+        if held is None:
+            raise Expired
+        return Snapshot(at, held)
+
+    def hold(self, resource: str, snapshot: Snapshot) -> None:
+        key = (resource, snapshot.version)
+        self._held[key] = snapshot.items
+        self._held.move_to_end(key)
+        if len(self._held) > HELD:
+            self._held.popitem(last=False)
+
+    def resources(self) -> Sequence[str]:
+        return [resource for resource, shelf in self._shelves.items() if shelf.objects]
 
     def put(self, resource: str, namespace: str, name: str, obj: dict[str, Any], *, expected: int | None = None) -> Stored:
-        """Store ``obj``, whose ``metadata`` gets the new version (it is changed). ``expected`` is the version that must be
-        there, 0 for none; raises ``VersionMismatch``."""
-        objects = self._objects.setdefault(resource, {})
-        old = objects.get((namespace, name))
-        if expected is not None and expected != (old.version if old else 0):
+        shelf = self._shelf(resource)
+        key = (namespace, name)
+        old = shelf.objects.get(key)
+        if expected is not None and expected != (old.version if old is not None else 0):
             raise VersionMismatch
-        version = self.version + 1
+        version = self._version + 1
         obj["metadata"]["resourceVersion"] = str(version)
         stored = Stored(resource, namespace, name, obj, version)
         self._persist(stored)
-        self.version = version
-        objects[namespace, name] = stored
-        self._sorted[resource] = None
-        self._publish(Event("MODIFIED" if old else "ADDED", version, stored, old))
+        self._version = version
+        if old is None:
+            insort(shelf.keys, key)
+        shelf.objects[key] = stored
+        self._publish(shelf, Event("ADDED" if old is None else "MODIFIED", version, stored, old))
         return stored
 
     def delete(self, resource: str, namespace: str, name: str, *, expected: int | None = None) -> Stored | None:
-        """The object as it was last, at the version of its deletion; nothing when there was none."""
-        objects = self._objects.get(resource, {})
-        old = objects.get((namespace, name))
-        if old is None:
+        shelf = self._shelves.get(resource)
+        key = (namespace, name)
+        old = shelf.objects.get(key) if shelf is not None else None
+        if shelf is None or old is None:
             return None
         if expected is not None and expected != old.version:
             raise VersionMismatch
-        version = self.version + 1
+        version = self._version + 1
         self._forget(old, version)
-        self.version = version
-        del objects[namespace, name]
-        self._sorted[resource] = None
+        self._version = version
+        del shelf.objects[key]
+        del shelf.keys[bisect_left(shelf.keys, key)]
         last = {**old.object, "metadata": {**old.object["metadata"], "resourceVersion": str(version)}}
         gone = Stored(resource, namespace, name, last, version)
-        self._publish(Event("DELETED", version, gone, old))
+        self._publish(shelf, Event("DELETED", version, gone, old))
         return gone
 
-    def subscribe(self, resource: str, since: int | None = None) -> Subscription:
-        """Events of ``resource`` (empty for all, then without a past) after ``since`` (now, if not given).
-
-        Raises ``Expired`` when events after ``since`` are no longer kept.
-        """
+    def subscribe(self, resource: str, since: int | None = None, *, namespace: str = "") -> Subscription:
+        if since is not None and since > self._version:
+            raise VersionAhead
+        if not resource:
+            if since is not None:
+                raise ValueError("there is no past of everything")
+            subscription = Subscription("", namespace, ())
+            self._everything.append(subscription)
+            return subscription
+        shelf = self._shelf(resource)
         backlog: list[Event] = []
-        if since is not None and resource and since < self.version:
-            if since < self._compacted.get(resource, self._start):
+        if since is not None:
+            if since < shelf.compacted:
                 raise Expired
-            backlog = [event for event in self._events.get(resource, ()) if event.version > since]
-        subscription = Subscription(self, resource, backlog)
-        self._subscriptions.setdefault(resource, []).append(subscription)
+            backlog = [
+                event for event in shelf.events if event.version > since and (not namespace or event.new.namespace == namespace)
+            ]
+        subscription = Subscription(resource, namespace, backlog)
+        shelf.subscriptions.append(subscription)
         return subscription
 
-    def unsubscribe(self, subscription: Subscription) -> None:
-        subscriptions = self._subscriptions.get(subscription.resource, [])
-        if subscription in subscriptions:
-            subscriptions.remove(subscription)
-
     def close(self) -> None:
-        """End every subscription; nothing is read or written afterwards."""
-        for subscriptions in list(self._subscriptions.values()):
-            for subscription in list(subscriptions):
+        for subscription in self._everything:
+            subscription.close()
+        for shelf in self._shelves.values():
+            for subscription in shelf.subscriptions:
                 subscription.close()
 
-    def _publish(self, event: Event) -> None:
-        resource = event.new.resource
-        window = self._events.setdefault(resource, deque())
-        window.append(event)
-        if len(window) > WINDOW:
-            self._compacted[resource] = window.popleft().version
-        for subscription in self._subscriptions.get(resource, ()):
-            subscription.push(event)
-        for subscription in self._subscriptions.get("", ()):
-            subscription.push(event)
+    def _shelf(self, resource: str) -> _Shelf:
+        shelf = self._shelves.get(resource)
+        if shelf is None:
+            shelf = self._shelves[resource] = _Shelf(self._compacted(resource))
+        return shelf
+
+    def _publish(self, shelf: _Shelf, event: Event) -> None:
+        shelf.all = None
+        shelf.events.append(event)
+        if len(shelf.events) > WINDOW:
+            shelf.compacted = shelf.events.popleft().version
+        shelf.subscriptions = _pushed(shelf.subscriptions, event)
+        self._everything = _pushed(self._everything, event)
+
+    def _compacted(self, resource: str) -> int:
+        """The version up to which nothing is known of the events of a resource that is new here."""
+        return 0
 
     def _persist(self, stored: Stored) -> None:
         """Make sure that ``stored`` outlives the process, before anybody sees it."""
 
     def _forget(self, stored: Stored, version: int) -> None:
         """Make sure that the deletion at ``version`` outlives the process."""
+
+
+def _pushed(subscriptions: list[Subscription], event: Event) -> list[Subscription]:
+    """Hand on the event; the subscriptions that are still open."""
+    closed = False
+    for subscription in subscriptions:
+        if not subscription.closed:
+            subscription.push(event)
+        closed = closed or subscription.closed
+    return [subscription for subscription in subscriptions if not subscription.closed] if closed else subscriptions

@@ -1,59 +1,88 @@
-"""The same, and every change in a SQLite file before it is acknowledged.
+"""Objects in memory, and every change in a SQLite file before it is acknowledged.
 
-Write-ahead logging without waiting for the disk: a process that is killed at any moment loses nothing that it acknowledged; a
-machine that loses power may lose the last moments, which a sandbox can bear.
+Write-ahead logging, and the disk is waited for at checkpoints only: a process that is killed at any moment loses nothing that
+it acknowledged; a machine that loses power may lose the last moments but never the file. One process at a time has the file
+open.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
-from cozystack.apiserver.storage.memory import Storage, Stored
+from cozystack.apiserver.storage.interface import StateInUse, StateTooNew, StateUnusable, Stored
+from cozystack.apiserver.storage.memory import MemoryStorage
 
-FORMAT = 1
+FORMAT: Final = 1
+_TABLES: Final = (
+    "CREATE TABLE IF NOT EXISTS objects (resource TEXT, namespace TEXT, name TEXT, version INTEGER, body BLOB,"
+    " PRIMARY KEY (resource, namespace, name)) WITHOUT ROWID",
+    # The last deletion of each resource: what is gone counts for the version, and for how far back a watch may begin.
+    "CREATE TABLE IF NOT EXISTS deletions (resource TEXT PRIMARY KEY, version INTEGER) WITHOUT ROWID",
+)
 
 
-class StateTooNew(Exception):  # noqa: N818 - it names what it is
-    """The file was written by a newer version of this program."""
+class SqliteStorage(MemoryStorage):
+    """See the module; raises ``StateUnusable`` when the file cannot be opened."""
 
-
-class SqliteStorage(Storage):
     def __init__(self, path: Path) -> None:
         super().__init__()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._last: dict[str, int] = {}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._database = sqlite3.connect(path, isolation_level=None, timeout=0)
+        except (OSError, sqlite3.Error) as error:
+            raise StateUnusable(f"{path} cannot be opened: {error}.") from error
         try:
             self._open(path)
+        except sqlite3.OperationalError as error:
+            self._database.close()
+            raise StateInUse(f"{path} is in use by another process ({error}).") from error
         except sqlite3.DatabaseError as error:
             self._database.close()
-            raise ValueError(f"{path} is not a state file of this program: {error}") from error
+            raise StateUnusable(f"{path} is not a state file of this program: {error}.") from error
         except BaseException:
             self._database.close()
             raise
 
+    def close(self) -> None:
+        super().close()
+        self._database.close()
+
     def _open(self, path: Path) -> None:
         run = self._database.execute
+        run("PRAGMA locking_mode=EXCLUSIVE")
         run("PRAGMA journal_mode=WAL")
-        run("PRAGMA synchronous=OFF")
+        run("PRAGMA synchronous=NORMAL")
         (found,) = run("PRAGMA user_version").fetchone()
         if found > FORMAT:
-            raise StateTooNew(f"{path} was written by a newer version of this program (format {found}, known is {FORMAT})")
-        run("PRAGMA user_version=1")
-        run(
-            "CREATE TABLE IF NOT EXISTS objects (resource TEXT, namespace TEXT, name TEXT, version INTEGER, body BLOB,"
-            " PRIMARY KEY (resource, namespace, name)) WITHOUT ROWID"
-        )
-        run("CREATE TABLE IF NOT EXISTS counter (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER)")
-        for resource, namespace, name, version, body in run("SELECT resource, namespace, name, version, body FROM objects"):
-            stored = Stored(resource, namespace, name, msgspec.json.decode(body), version)
-            self._objects.setdefault(resource, {})[namespace, name] = stored
-            self.version = max(self.version, version)
-        counted = run("SELECT version FROM counter").fetchone()
-        self.version = max(self.version, counted[0] if counted else 0)
-        self._start = self.version
+            raise StateTooNew(
+                f"The state folder is from a newer version of this program: {path} has format {found}, known here is {FORMAT}."
+            )
+        for table in _TABLES:
+            run(table)
+        run(f"PRAGMA user_version={FORMAT}")
+        for resource, version in run("SELECT resource, version FROM deletions"):
+            self._reached(resource, version)
+        rows = run("SELECT resource, namespace, name, version, body FROM objects ORDER BY resource, namespace, name")
+        for resource, namespace, name, version, body in rows:
+            shelf = self._shelf(resource)
+            shelf.objects[namespace, name] = Stored(resource, namespace, name, msgspec.json.decode(body), version)
+            shelf.keys.append((namespace, name))
+            self._reached(resource, version)
+        for resource, shelf in self._shelves.items():
+            shelf.keys.sort()
+            shelf.compacted = self._last[resource]
+
+    def _reached(self, resource: str, version: int) -> None:
+        self._last[resource] = max(self._last.get(resource, 0), version)
+        self._version = max(self._version, version)
+
+    def _compacted(self, resource: str) -> int:
+        return self._last.get(resource, 0)
 
     def _persist(self, stored: Stored) -> None:
         self._database.execute(
@@ -68,9 +97,5 @@ class SqliteStorage(Storage):
             "DELETE FROM objects WHERE resource = ? AND namespace = ? AND name = ?",
             (stored.resource, stored.namespace, stored.name),
         )
-        run("INSERT OR REPLACE INTO counter VALUES (1, ?)", (version,))
+        run("INSERT OR REPLACE INTO deletions VALUES (?, ?)", (stored.resource, version))
         run("COMMIT")
-
-    def close(self) -> None:
-        super().close()
-        self._database.close()
