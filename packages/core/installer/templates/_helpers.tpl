@@ -1,0 +1,62 @@
+{{/* The variant, checked. */}}
+{{- define "installer.variant" -}}
+{{- $variant := .Values.cozystackOperator.variant -}}
+{{- if not (has $variant (list "talos" "generic" "hosted")) -}}
+{{- fail (printf "cozystackOperator.variant is %q; it must be one of talos, generic, hosted" (toString $variant)) -}}
+{{- end -}}
+{{- $variant -}}
+{{- end -}}
+
+{{/* "true" when Pods run on the host's network, because there may be no other yet. */}}
+{{- define "installer.hostNetwork" -}}
+{{- ne (include "installer.variant" .) "hosted" -}}
+{{- end -}}
+
+{{/* Environment that says where the API server is; empty when the kubelet's own is right. */}}
+{{- define "installer.endpoint" -}}
+{{- $variant := include "installer.variant" . -}}
+{{- if eq $variant "talos" }}
+- name: KUBERNETES_SERVICE_HOST
+  value: localhost
+- name: KUBERNETES_SERVICE_PORT
+  value: "7445"
+{{- else if eq $variant "generic" }}
+- name: KUBERNETES_SERVICE_HOST
+  value: {{ required "cozystack.apiServerHost is required by the variant generic: the address of a control-plane node" .Values.cozystack.apiServerHost | quote }}
+- name: KUBERNETES_SERVICE_PORT
+  value: {{ .Values.cozystack.apiServerPort | toString | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* Taints that a node has while the cluster is without a network. */}}
+{{- define "installer.tolerations" -}}
+{{- range list "node.kubernetes.io/not-ready" "node.kubernetes.io/unreachable" "node.cilium.io/agent-not-ready" "node.cloudprovider.kubernetes.io/uninitialized" }}
+- key: {{ . }}
+  operator: Exists
+{{- end }}
+{{- with .Values.cozystackOperator.tolerations }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "installer.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{- define "installer.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{/* Labels of the platform's own namespace. */}}
+{{- define "installer.namespaceLabels" -}}
+cozystack.io/system: "true"
+platform.cozystack.io/no-delete: "true"
+pod-security.kubernetes.io/enforce: privileged
+{{- end -}}
