@@ -1,0 +1,235 @@
+"""The program ``cozystack-operator``.
+
+Takes the lease, brings the cluster up to where packages can be installed, then keeps PackageSources, Packages and the copies of
+the values Secret as their plans say, until it is told to stop: then it finishes the running step and gives the lease back.
+Exit codes: 0 stopped or help, 1 cannot go on, 2 wrong flags.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from random import Random
+
+from cozystack import __version__
+from cozystack.api.duration import format_duration
+from cozystack.api.meta import Key
+from cozystack.kube import Client, HttpTransport, SystemClock, load_config
+from cozystack.kube.clock import Clock
+from cozystack.kube.config import ClusterConfig
+from cozystack.kube.errors import KubeError
+from cozystack.operator import labels
+from cozystack.operator.bootstrap import Bootstrap
+from cozystack.operator.flags import FlagSyntaxError, HelpRequested, Options, OptionsError, read_options, usage
+from cozystack.operator.reconcilers import Reconcilers
+from cozystack.operator.replicator import Replicator
+from cozystack.operator.view import View
+from cozystack.planner import Affected, Settings
+from cozystack.runtime import (
+    Controller,
+    EventRecorder,
+    HealthServer,
+    LeaderElector,
+    LeadershipLost,
+    Log,
+    Registry,
+    Result,
+    Service,
+    configure,
+    supervise,
+    tune_gc,
+)
+
+LEASE = "cozystack-operator.cozystack.io"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["label-namespace"]:
+        return labels.main(arguments[1:], os.environ)
+    try:
+        options = read_options(arguments, os.environ)
+    except HelpRequested:
+        sys.stdout.write(usage())
+        return 0
+    except FlagSyntaxError as error:
+        sys.stderr.write(f"{error}\n{usage()}")
+        return 2
+    except OptionsError as error:
+        sys.stderr.writelines(f"cozystack-operator: {fault}\n" for fault in error.faults)
+        return 1
+    clock = SystemClock()
+    level = getattr(logging, options.log_level.upper())
+    configure(sys.stderr, clock=clock, style="json" if options.log_format == "json" else "console", level=level)
+    log = Log("cozystack.operator")
+    try:
+        asyncio.run(run(options, os.environ, clock=clock, log=log))
+    except LeadershipLost as error:
+        log.error("leadership lost", reason=str(error))
+        return 1
+    except KubeError as error:
+        log.error("cannot go on", reason=str(error))
+        return 1
+    except KeyboardInterrupt:
+        return 1
+    return 0
+
+
+async def run(options: Options, environment: Mapping[str, str], *, clock: Clock, log: Log) -> None:
+    """Connect, wait for the lease, operate; returns after a signal."""
+    kubeconfig = Path(options.kubeconfig) if options.kubeconfig else None
+    config = load_config(kubeconfig, None, environment)
+    registry = Registry()
+    calls = registry.counter("cozystack_api_requests_total", "Requests to the API server.", ("verb", "resource"))
+    transport = HttpTransport(config, clock=clock)
+    client = Client(
+        transport,
+        clock=clock,
+        user_agent=f"cozystack-operator/{__version__}",
+        observe=lambda call: calls.inc(verb=call.verb, resource=call.resource),
+    )
+    operator = Operator(client, options, environment, clock=clock, log=log, registry=registry)
+    health = HealthServer(registry=registry)
+    health.ready("bootstrap", lambda: None if operator.bootstrap.done or not operator.leading else "not finished yet")
+    try:
+        await _listen(health, options)
+        lead = _led(operator, options, config, environment) if options.leader_elect else operator.run
+        await supervise([Service("operator", lead)], clock=clock, finished="operator")
+    finally:
+        await health.stop()
+        await transport.close()
+
+
+async def _listen(health: HealthServer, options: Options) -> None:
+    """The probe listener, which also serves metrics when that has an address of its own or the same."""
+    for address in dict.fromkeys((options.health_probe_bind_address, options.metrics_bind_address)):
+        if address != "0":
+            host, _, port = address.rpartition(":")
+            await health.start(host or "0.0.0.0", int(port))  # noqa: S104 - what the flag asks for
+            return
+
+
+def _led(
+    operator: Operator, options: Options, config: ClusterConfig, environment: Mapping[str, str]
+) -> Callable[[], Awaitable[None]]:
+    identity = f"{environment.get('POD_NAME') or socket.gethostname()}_{os.getpid()}_{Random().getrandbits(32):08x}"  # noqa: S311
+    namespace = options.leader_election_namespace or environment.get("POD_NAMESPACE") or config.namespace
+    elector = LeaderElector(
+        operator.client,
+        namespace=namespace,
+        name=LEASE,
+        identity=identity,
+        clock=operator.clock,
+        random=Random(),  # noqa: S311 - spreads retries
+        on_new_leader=lambda leader: operator.log.info("the lease is held", holder=leader, ours=leader == identity),
+    )
+
+    async def run_led() -> None:
+        await elector.run(operator.run)
+
+    return run_led
+
+
+class Operator:
+    """Everything that happens under the lease."""
+
+    def __init__(
+        self,
+        client: Client,
+        options: Options,
+        environment: Mapping[str, str],
+        *,
+        clock: Clock,
+        log: Log,
+        registry: Registry | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self.client = client
+        self.clock = clock
+        self.log = log
+        self.leading = False
+        self._options = options
+        self._random = random or Random()  # noqa: S311 - spreads retries
+        self._registry = registry or Registry()
+        version = environment.get("COZYSTACK_VERSION") or __version__
+        self.bootstrap = Bootstrap(
+            client, options, clock=clock, random=self._random, environment=environment, version=version, log=log
+        )
+
+    async def run(self) -> None:
+        """Bootstrap, then reconcile until cancelled."""
+        self.leading = True
+        self.log.info("operating", version=__version__)
+        await self.bootstrap.run()
+        view = View(self.client, settings_of(self._options), on_affected=self._trigger)
+        instance = os.environ.get("POD_NAME", "cozystack-operator")
+        events = EventRecorder(self.client, component="cozystack-operator", instance=instance, clock=self.clock)
+        reconcilers = Reconcilers(self.client, view, clock=self.clock, log=self.log, events=events)
+        self._packages = self._controller("package", reconcilers.package)
+        self._sources = self._controller("packagesource", reconcilers.source)
+        self._namespaces = self._controller("namespace", reconcilers.namespace)
+        source = Key(self._options.cozy_values_secret_namespace, self._options.cozy_values_secret_name)
+        replicator = Replicator(
+            self.client,
+            view.secrets,
+            view.namespaces,
+            source=source,
+            selector=self._options.cozy_values_namespace_selector,
+            log=self.log,
+        )
+        copies = self._controller("values", replicator.reconcile)
+        replicator.watch(copies)
+        controllers = [self._sources, self._packages, self._namespaces, copies]
+
+        async def fill() -> None:
+            await view.fill()
+            tune_gc()
+            self.log.info("watching", packages=len(view.catalogue.packages), sources=len(view.catalogue.sources))
+            await self.bootstrap.watch_flux()
+            await asyncio.Event().wait()
+
+        await supervise(
+            [
+                Service("events", events.run),
+                *view.services(),
+                *(Service(f"controller {c.name}", c.run, c.stop) for c in controllers),
+                Service("view", fill),
+            ],
+            clock=self.clock,
+            signals=False,
+        )
+
+    def _controller(self, name: str, reconcile: Callable[[Key], Awaitable[Result]]) -> Controller:
+        return Controller(name, reconcile, clock=self.clock, random=self._random, workers=self._options.workers)
+
+    def _trigger(self, affected: Affected) -> None:
+        for name in affected.sources:
+            self._sources.trigger(Key("", name))
+        for name in affected.packages:
+            self._packages.trigger(Key("", name))
+        for name in affected.namespaces:
+            self._namespaces.trigger(Key("", name))
+
+
+def settings_of(options: Options) -> Settings:
+    """What the planner has to know of the flags."""
+    return Settings(
+        interval=format_duration(options.helmrelease_interval),
+        retry_interval=format_duration(options.helmrelease_retry_interval),
+        install_timeout=format_duration(options.helmrelease_install_timeout),
+        upgrade_timeout=format_duration(options.helmrelease_upgrade_timeout),
+        max_history=options.helmrelease_max_history,
+        gate=options.dependency_gate,
+        values_secret=options.cozy_values_secret_name,
+        values_namespace=options.cozy_values_secret_namespace,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""Carry plans out: one reconciler for Packages, one for PackageSources, one for namespaces.
+
+The planner decides, these write what it says: first namespaces, then releases, then what has to go, then the status (decision
+D4). A status is written by its reconciler alone, and only when it says something new.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from cozystack.api import names
+from cozystack.api.cozystack import Package, PackageSource
+from cozystack.api.meta import Condition, Key, find_condition
+from cozystack.api.resources import ARTIFACT_GENERATORS, HELM_RELEASES, NAMESPACES, PACKAGE_SOURCES, PACKAGES, Resource
+from cozystack.api.time import format_time
+from cozystack.kube import Client
+from cozystack.kube.clock import Clock
+from cozystack.kube.errors import Conflict, NotFound
+from cozystack.operator.view import View
+from cozystack.planner import NamespacePlan, PackagePlan, ReleasePlan, payload, plan_namespace, plan_package, plan_source, stamp
+from cozystack.runtime import Done, EventRecorder, Log, RequeueAfter, Result
+
+WAKE_AGAIN = 5.0
+"""Seconds after which a release that was woken and has seen nothing is looked at again."""
+
+
+class Reconcilers:
+    def __init__(self, client: Client, view: View, *, clock: Clock, log: Log, events: EventRecorder) -> None:
+        self._client = client
+        self._view = view
+        self._clock = clock
+        self._log = log
+        self._events = events
+
+    # Packages
+
+    async def package(self, key: Key) -> Result:
+        catalogue = self._view.catalogue
+        package = catalogue.package(key.name)
+        if package is None:
+            return Done()
+        plan = plan_package(catalogue, key.name)
+        for namespace in plan.namespaces:
+            await self._apply_namespace(namespace)
+        for release in plan.releases:
+            if release.due:
+                await self._apply_release(plan, release)
+        for removal in plan.removals:
+            if removal.due:
+                await self._delete_release(plan, removal.key, removal.reason)
+        woken = False
+        for wake_up in plan.wake_ups:
+            await self._wake(wake_up.key, again=wake_up.again)
+            woken = True
+        # What was written has changed the view: the status speaks of the state after it.
+        package = catalogue.package(key.name)
+        if package is not None:
+            await self._publish_package(package, plan_package(catalogue, key.name))
+        return RequeueAfter(WAKE_AGAIN) if woken else Done()
+
+    async def _apply_release(self, plan: PackagePlan, release: ReleasePlan) -> None:
+        if release.action == "create":
+            # The watch sees labelled releases only: one that somebody else made under this name is found here.
+            found = await self._client.find(HELM_RELEASES, release.key)
+            if found is not None:
+                self._view.put(found)
+                return
+        applied = await self._client.apply(HELM_RELEASES, payload(release.desired), manager=names.PACKAGE_MANAGER, force=True)
+        self._log.info(
+            "release written",
+            package=plan.name,
+            release=str(release.key),
+            action=release.action,
+            changes=",".join(release.changes),
+        )
+        self._view.put(applied)
+
+    async def _delete_release(self, plan: PackagePlan, key: Key, reason: str) -> None:
+        live = self._view.catalogue.release(key)
+        if live is None or live.metadata.deletion_timestamp is not None:
+            return
+        try:
+            await self._client.delete(HELM_RELEASES, key, propagation="Background", uid=live.metadata.uid)
+        except (NotFound, Conflict):
+            return
+        self._log.info("release deleted", package=plan.name, release=str(key), reason=reason)
+
+    async def _wake(self, key: Key, *, again: bool) -> None:
+        now = self._clock.now().isoformat().replace("+00:00", "Z")
+        patch = {"metadata": {"annotations": {names.REQUESTED_AT_ANNOTATION: now}}}
+        try:
+            woken = await self._client.patch(HELM_RELEASES, key, patch, manager=names.PACKAGE_MANAGER)
+        except NotFound:
+            return
+        self._log.info("release woken: its dependencies are ready", release=str(key), again=again)
+        self._view.put(woken)
+
+    async def _publish_package(self, package: Package, plan: PackagePlan) -> None:
+        wanted = plan.status
+        conditions = stamp(wanted.conditions, package.status.conditions, format_time(self._clock.now()))
+        wanted = msgspec.structs.replace(wanted, conditions=conditions)
+        if wanted == package.status:
+            return
+        published = await self._patch_status(PACKAGES, package.key, package.status, wanted)
+        if published is not None:
+            self._view.put(published)
+            self._tell(PACKAGES, published, package.status.conditions, published.status.conditions)
+
+    # PackageSources
+
+    async def source(self, key: Key) -> Result:
+        catalogue = self._view.catalogue
+        source = catalogue.source(key.name)
+        if source is None or source.metadata.deletion_timestamp is not None:
+            return Done()
+        plan = plan_source(catalogue, key.name)
+        if plan.generator is not None and plan.action != "none":
+            applied = await self._client.apply(
+                ARTIFACT_GENERATORS, payload(plan.generator), manager=names.PACKAGE_SOURCE_MANAGER, force=True
+            )
+            self._log.info("artifact generator written", source=key.name, action=plan.action)
+            self._view.put(applied)
+        elif plan.delete_stale:
+            await self._delete_generator(key.name)
+        plan = plan_source(catalogue, key.name)
+        await self._publish_source(source, plan.status)
+        return Done()
+
+    async def _delete_generator(self, name: str) -> None:
+        live = self._view.catalogue.generator(name)
+        if live is None:
+            return
+        try:
+            await self._client.delete(ARTIFACT_GENERATORS, live.key, uid=live.metadata.uid)
+        except (NotFound, Conflict):
+            return
+        self._log.info("artifact generator deleted: its source makes nothing any more", source=name)
+
+    async def _publish_source(self, source: PackageSource, wanted: Any) -> None:
+        conditions = stamp(wanted.conditions, source.status.conditions, format_time(self._clock.now()))
+        wanted = msgspec.structs.replace(wanted, conditions=conditions)
+        if wanted == source.status:
+            return
+        published = await self._patch_status(PACKAGE_SOURCES, source.key, source.status, wanted)
+        if published is not None:
+            self._view.put(published)
+            self._tell(PACKAGE_SOURCES, published, source.status.conditions, published.status.conditions)
+
+    # Namespaces
+
+    async def namespace(self, key: Key) -> Result:
+        await self._apply_namespace(plan_namespace(self._view.catalogue, key.name))
+        return Done()
+
+    async def _apply_namespace(self, plan: NamespacePlan) -> None:
+        if plan.desired is None or plan.action == "none" or plan.terminating:
+            return
+        # Another Package may have written it since this was planned.
+        current = plan_namespace(self._view.catalogue, plan.name)
+        if current.desired is None or current.action == "none":
+            return
+        applied = await self._client.apply(NAMESPACES, payload(current.desired), manager=names.PACKAGE_MANAGER, force=True)
+        self._log.info("namespace written", namespace=plan.name, action=current.action)
+        self._view.put(applied)
+
+    # Both kinds
+
+    async def _patch_status(self, resource: Resource[Any], key: Key, live: Any, wanted: Any) -> Any:
+        """The object after its status was brought to ``wanted``; nothing when the object is gone."""
+        patch = merge_patch_between(msgspec.to_builtins(live), msgspec.to_builtins(wanted))
+        try:
+            return await self._client.patch(
+                resource, key, {"status": patch}, subresource="status", manager=names.OPERATOR_MANAGER
+            )
+        except NotFound:
+            return None
+
+    def _tell(self, resource: Resource[Any], obj: Any, old: tuple[Condition, ...], new: tuple[Condition, ...]) -> None:
+        """An Event for people when readiness turns."""
+        before, after = find_condition(old, "Ready"), find_condition(new, "Ready")
+        if after is None or (before is not None and (before.status, before.reason) == (after.status, after.reason)):
+            return
+        if after.status == "Unknown":
+            return
+        kind = "Normal" if after.status == "True" else "Warning"
+        self._events.emit(resource, obj, kind, after.reason, after.message)  # type: ignore[arg-type]
+
+
+def merge_patch_between(live: Any, wanted: Any) -> Any:
+    """The smallest merge patch that turns ``live`` into ``wanted``."""
+    if not isinstance(live, dict) or not isinstance(wanted, dict):
+        return wanted
+    patch: dict[str, Any] = {name: None for name in live if name not in wanted}
+    for name, value in wanted.items():
+        if name not in live:
+            patch[name] = value
+        elif live[name] != value:
+            patch[name] = merge_patch_between(live[name], value)
+    return patch

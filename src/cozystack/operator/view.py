@@ -1,0 +1,113 @@
+"""The operator's view: what its watches tell, put into the planner's catalogue, and who has to look again because of it.
+
+Every change of an object is one edit of the catalogue; the edit says which Packages, PackageSources and namespaces it affects,
+and exactly those are triggered. Objects that a write returned are put in as well, so that the next plan does not start from a
+state that is known to be old; an older one that a watch brings later is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cozystack.api import names
+from cozystack.api.core import Namespace, Secret
+from cozystack.api.meta import Key, Object
+from cozystack.api.resources import (
+    ARTIFACT_GENERATORS,
+    EXTERNAL_ARTIFACTS,
+    GIT_REPOSITORIES,
+    HELM_RELEASES,
+    NAMESPACES,
+    OCI_REPOSITORIES,
+    PACKAGE_SOURCES,
+    PACKAGES,
+    SECRETS,
+    Resource,
+)
+from cozystack.kube import ChangeKind, Client, Informer
+from cozystack.planner import Affected, Catalogue, Settings
+from cozystack.runtime import Service
+
+
+class View:
+    """See the module. ``on_affected`` is called after every edit with what it affects."""
+
+    def __init__(self, client: Client, settings: Settings, *, on_affected: Callable[[Affected], None]) -> None:
+        self.catalogue = Catalogue(settings)
+        self._on_affected = on_affected
+        self._versions: dict[tuple[str, Key], int] = {}
+        self.namespaces: Informer[Namespace] = Informer(client, NAMESPACES)
+        self.secrets: Informer[Secret] = Informer(client, SECRETS, field_selector=f"metadata.name={settings.values_secret}")
+        system = names.SYSTEM_NAMESPACE
+        self._informers: list[Informer[Any]] = [
+            self.namespaces,
+            self.secrets,
+            Informer(client, PACKAGE_SOURCES),
+            Informer(client, PACKAGES),
+            Informer(client, HELM_RELEASES, label_selector=names.PACKAGE_LABEL),
+            Informer(client, ARTIFACT_GENERATORS, namespace=system),
+            Informer(client, EXTERNAL_ARTIFACTS, namespace=system),
+            Informer(client, OCI_REPOSITORIES),
+            Informer(client, GIT_REPOSITORIES),
+        ]
+
+    def services(self) -> list[Service]:
+        return [Service(f"watch {informer.resource}", informer.run) for informer in self._informers]
+
+    async def fill(self) -> None:
+        """Wait for every watch to be in step, then put everything in at once, and follow from there."""
+        for informer in self._informers:
+            await informer.wait_synced()
+        with self.catalogue.batch() as affected:
+            for informer in self._informers:
+                informer.on_change(self._handler(informer.resource))
+        for each in affected:
+            self._on_affected(each)
+
+    def put(self, obj: Object) -> None:
+        """An object as a write returned it."""
+        if self._is_news(obj):
+            self._on_affected(self._edit(obj))
+
+    def _handler(self, resource: Resource[Any]) -> Callable[[ChangeKind, Any, Any], None]:
+        def changed(kind: ChangeKind, old: Any, new: Any) -> None:
+            if kind == "deleted":
+                self._versions.pop((resource.kind, old.key), None)
+                self._on_affected(self._remove(resource, old))
+            elif self._is_news(new):
+                self._on_affected(self._edit(new))
+
+        return changed
+
+    def _is_news(self, obj: Object) -> bool:
+        text = obj.metadata.resource_version
+        version = int(text) if text.isdecimal() else 0
+        key = (type(obj).__name__, obj.key)
+        if version and version < self._versions.get(key, 0):
+            return False
+        self._versions[key] = version
+        return True
+
+    def _edit(self, obj: Object) -> Affected:
+        if isinstance(obj, Secret):
+            return self.catalogue.set_values_secret(obj.metadata.namespace)
+        return self.catalogue.put(obj)
+
+    def _remove(self, resource: Resource[Any], obj: Any) -> Affected:
+        name, key = obj.metadata.name, obj.key
+        if resource is PACKAGES:
+            return self.catalogue.remove_package(name)
+        if resource is PACKAGE_SOURCES:
+            return self.catalogue.remove_source(name)
+        if resource is HELM_RELEASES:
+            return self.catalogue.remove_release(key)
+        if resource is ARTIFACT_GENERATORS:
+            return self.catalogue.remove_generator(name)
+        if resource is EXTERNAL_ARTIFACTS:
+            return self.catalogue.remove_artifact(name)
+        if resource is NAMESPACES:
+            return self.catalogue.remove_namespace(name)
+        if resource is SECRETS:
+            return self.catalogue.remove_values_secret(obj.metadata.namespace)
+        return self.catalogue.remove_repository(resource.kind, key)
