@@ -1,6 +1,8 @@
 """Planner cases as data: objects in compact form in, whole values out.
 
-A case is a YAML file with ``about``, ``given`` and ``expect`` (and, rarely, ``settings``). Objects are those of the API; short forms spare what every case would repeat:
+A case is a YAML file with ``about``, ``given`` and ``expect`` (and, rarely, ``settings``). ``base`` names a case whose objects
+it starts from: one of the same kind and name is merged over it field by field, ``without`` drops some. Objects are those of
+the API; short forms spare what every case would repeat:
 
 * ``name``, ``labels``, ``annotations``, ``generation``, ``deleting`` and so on stand at the top instead of in ``metadata``;
 * the fields of a PackageSource's or Package's ``spec`` stand at the top; a source comes from ``acme-charts`` unless it says so;
@@ -8,7 +10,7 @@ A case is a YAML file with ``about``, ``given`` and ``expect`` (and, rarely, ``s
   (``namespace/name``), and ``state``: one of those in ``STATES``;
 * ``kind: ValuesSecret`` and ``kind: Data`` say where the values Secret is, and what a release holds;
 * ``kind: Running`` puts the releases of some Packages there as they are planned, ready, with their artifacts, namespaces and
-  Secrets; ``Installed`` does the same without a status.
+  Secrets; ``Installed`` does the same without a status; ``but`` says what is different about some.
 
 Each key of ``expect`` names something that ``actual`` computes; what it gives is compared whole.
 """
@@ -100,11 +102,20 @@ def release_status(state: str, digest: str = SHA) -> dict[str, Any]:
 
 
 def load(path: Path) -> dict[str, Any]:
-    case = yaml.load(path.read_bytes(), source=path.name)
-    unknown = case.keys() - {"about", "given", "expect", "settings"}
+    case: dict[str, Any] = dict(yaml.load(path.read_bytes(), source=path.name))
+    unknown = case.keys() - {"about", "base", "without", "given", "expect", "settings"}
     if unknown or not case.get("about"):
         raise ValueError(f"{path.name}: a case has about, given, expect and settings, not {sorted(unknown)}")
-    return dict(case)
+    if "base" in case:
+        items = {_name(item): item for item in load(path.with_name(f"{case['base']}.yaml"))["given"]}
+        for item in case.get("given", []):
+            items[_name(item)] = items.get(_name(item), {}) | item
+        case["given"] = [item for name, item in items.items() if name not in case.get("without", [])]
+    return case
+
+
+def _name(item: dict[str, Any]) -> str:
+    return "/".join((item["kind"], item.get("name", ""))).rstrip("/")
 
 
 def build(case: dict[str, Any]) -> Catalogue:
@@ -117,7 +128,7 @@ def build(case: dict[str, Any]) -> Catalogue:
     for item in case["given"]:
         if item["kind"] in ("Running", "Installed"):
             for name in item["packages"]:
-                install(view, name, "ready" if item["kind"] == "Running" else "new")
+                install(view, name, "ready" if item["kind"] == "Running" else "new", item.get("but", {}))
     return view
 
 
@@ -198,24 +209,36 @@ def release(item: dict[str, Any]) -> HelmRelease:
     return msgspec.convert({"metadata": metadata, "spec": spec | item.get("spec", {}), "status": status}, HelmRelease)
 
 
-def install(view: Catalogue, name: str, state: str) -> None:
-    """Put what Package ``name`` plans into the view, as if it had been applied and Flux had done its work."""
+def install(view: Catalogue, name: str, state: str, but: dict[str, Any]) -> None:
+    """Put what Package ``name`` plans into the view, as if it had been applied and Flux had done its work.
+
+    ``but`` gives what is different about some releases: a state, ``suspend``, fields of ``metadata`` or ``spec``; null leaves
+    the release out.
+    """
     plan = plan_package(view, name)
     for namespace in plan.namespaces:
         if namespace.desired is not None:
             view.set_namespace(namespace.desired)
         view.set_values_secret(namespace.name)
     for planned in plan.releases:
-        install_release(view, planned.desired, state)
+        changes = but.get(str(planned.key), {})
+        if changes is not None:
+            install_release(view, planned.desired, changes.get("state", state), changes)
 
 
-def install_release(view: Catalogue, desired: HelmRelease, state: str) -> None:
+def install_release(view: Catalogue, desired: HelmRelease, state: str, changes: dict[str, Any]) -> None:
     chart = desired.spec.chart_ref
     assert chart is not None
     view.set_artifact(artifact(chart.name))
-    metadata = msgspec.structs.replace(desired.metadata, generation=1)
-    status = msgspec.convert(release_status(state), flux.HelmReleaseStatus)
-    view.set_release(msgspec.structs.replace(desired, metadata=metadata, status=status))
+    live = payload(desired)
+    live["metadata"]["generation"] = 1
+    for part in ("labels", "annotations"):
+        live["metadata"].setdefault(part, {}).update(changes.get(part, {}))
+    if changes.get("deleting"):
+        live["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    live["spec"] |= changes.get("spec", {}) | {"suspend": changes.get("suspend", False)}
+    live["status"] = release_status(state) | changes.get("status", {})
+    view.set_release(msgspec.convert(live, HelmRelease))
 
 
 def artifact(name: str, *, source: str = "", digest: str = SHA) -> ExternalArtifact:

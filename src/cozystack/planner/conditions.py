@@ -156,6 +156,9 @@ def _reconciling(facts: Facts) -> Condition | None:
     generation = facts.package.metadata.generation
     if any(_is_own_fault(problem) for problem in facts.problems):
         return None
+    for problem in facts.problems:
+        if isinstance(problem, MissingSource):
+            return Condition("Reconciling", "True", _reason(problem), describe(problem), "", generation)
     if facts.waiting_for:
         message = f"Waiting for {listed(facts.waiting_for)}"
         return Condition("Reconciling", "True", "DependenciesNotReady", message, "", generation)

@@ -42,7 +42,8 @@ def release_state(release: HelmRelease, artifact: Artifact | None, published: Re
     ready = find_condition(status.conditions, "Ready")
     if ready is not None and ready.status == "False" and ready.reason == DEPENDENCY_NOT_READY:
         return ReleaseState("Waiting", revision=revision, reason=ready.reason, message=ready.message)
-    if newest is not None and newest.status == "failed" and published is not None and published.ready == "False":
+    tried = status.last_attempted_generation in (0, release.metadata.generation)
+    if tried and newest is not None and newest.status == "failed" and published is not None and published.ready == "False":
         return ReleaseState("Failed", revision=revision, reason="ReleaseFailed")
     return ReleaseState("Progressing", revision=revision)
 
