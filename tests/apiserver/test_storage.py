@@ -26,7 +26,7 @@ from cozystack.apiserver.storage import (
     VersionMismatch,
     open_storage,
 )
-from cozystack.apiserver.storage.interface import HELD, WINDOW
+from cozystack.apiserver.storage.interface import WINDOW
 
 CM = "/configmaps"
 
@@ -82,29 +82,27 @@ def test_objects_come_by_namespace_and_name(storage: Storage) -> None:
     assert storage.resources() == [CM]
 
 
-def test_a_held_snapshot_stays_as_it_was(storage: Storage) -> None:
-    storage.put(CM, "ns", "a", obj("a"))
-    snapshot = storage.snapshot(CM)
-    storage.hold(CM, snapshot)
+def test_a_snapshot_of_the_past_takes_back_what_came_since(storage: Storage) -> None:
+    storage.put(CM, "ns", "a", obj("a", x="1"))
     storage.put(CM, "ns", "b", obj("b"))
-    storage.delete(CM, "ns", "a")
-    again = storage.snapshot(CM, at=snapshot.version)
-    assert (again.version, [stored.name for stored in again.items]) == (1, ["a"])
-    assert [stored.name for stored in storage.snapshot(CM).items] == ["b"]
+    storage.put(CM, "ns", "a", obj("a", x="2"))
+    storage.delete(CM, "ns", "b")
+    storage.put(CM, "ns", "b", obj("b", x="3"))
+    past = [[(stored.name, stored.version) for stored in storage.snapshot(CM, at=version).items] for version in range(6)]
+    assert past == [[], [("a", 1)], [("a", 1), ("b", 2)], [("a", 3), ("b", 2)], [("a", 3)], [("a", 3), ("b", 5)]]
+    assert storage.snapshot(CM).version == 5
+    assert list(storage.snapshot("/secrets", at=3).items) == []
 
 
-def test_a_snapshot_that_nobody_held_or_that_is_too_old_has_expired(storage: Storage) -> None:
-    storage.put(CM, "ns", "a", obj("a"))
-    storage.hold(CM, storage.snapshot(CM))
-    for number in range(HELD):
+def test_a_snapshot_beyond_the_window_or_of_the_future_is_not_to_be_had() -> None:
+    storage = open_storage(None)
+    for number in range(WINDOW + 2):
         storage.put(CM, "ns", "a", obj("a", n=number))
-        storage.hold(CM, storage.snapshot(CM))
-    storage.put(CM, "ns", "a", obj("a"))
+    assert [stored.version for stored in storage.snapshot(CM, at=2).items] == [2]
     with pytest.raises(Expired):
         storage.snapshot(CM, at=1)
-    with pytest.raises(Expired):
-        storage.snapshot("/secrets", at=2)
-    assert storage.snapshot(CM, at=2).version == 2
+    with pytest.raises(VersionAhead):
+        storage.snapshot(CM, at=WINDOW + 3)
 
 
 def test_a_subscription_begins_after_its_version(storage: Storage) -> None:
@@ -163,6 +161,10 @@ def test_a_subscriber_that_falls_too_far_behind_is_closed() -> None:
         storage.put(CM, "ns", "a", obj("a", n=number))
         fast.drain()
     assert (slow.closed, fast.closed) == (True, False)
+
+
+async def test_waiting_ends_with_its_time() -> None:
+    assert await open_storage(None).subscribe(CM).wait(0) == []
 
 
 async def test_waiting_ends_with_an_event_or_with_the_storage() -> None:

@@ -7,9 +7,8 @@ objects are never changed in place, so a list is a snapshot for as long as someb
 A ``resource`` is a text such as ``apps/deployments`` (``/pods`` for the core group): ``ResourceInfo.storage_key``.
 Cluster-scoped objects have the empty namespace.
 
-*Paging* is over true snapshots: ``snapshot`` gives the objects and the version they stand for, ``hold`` keeps a snapshot for
-the next page, ``snapshot(resource, at=version)`` gives a held one back. Only the newest ``HELD`` are kept; an older one has
-expired.
+*Paging* is over true snapshots: ``snapshot`` gives the objects and the version they stand for, and those of an earlier version
+by taking back the events since then.
 
 *Watching* is by subscription: events after a version, from a window of the last ``WINDOW`` changes of each resource.
 """
@@ -24,7 +23,6 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 import msgspec
 
 WINDOW: Final = 4096
-HELD: Final = 32
 
 _encode = msgspec.json.Encoder().encode
 EventKind = Literal["ADDED", "MODIFIED", "DELETED"]
@@ -143,11 +141,17 @@ class Subscription:
         self._queue.clear()
         return events
 
-    async def wait(self) -> list[Event]:
-        """The next events, as soon as there are any; none when it was closed."""
-        while not self._queue and not self.closed:
-            self._wake = asyncio.get_running_loop().create_future()
-            await self._wake
+    async def wait(self, timeout: float | None = None) -> list[Event]:
+        """The next events, as soon as there are any; none when it was closed, or after ``timeout`` seconds."""
+        if not self._queue and not self.closed:
+            loop = asyncio.get_running_loop()
+            self._wake = loop.create_future()
+            timer = loop.call_later(timeout, self._notify) if timeout is not None else None
+            try:
+                await self._wake
+            finally:
+                if timer is not None:
+                    timer.cancel()
         return self.drain()
 
     async def __aiter__(self) -> AsyncIterator[Event]:
@@ -177,10 +181,7 @@ class Storage(Protocol):
         """Objects by namespace and name; of all namespaces when none is given. Nobody changes the list."""
 
     def snapshot(self, resource: str, *, at: int | None = None) -> Snapshot:
-        """All objects now, or as they were when the snapshot at version ``at`` was held; raises ``Expired``."""
-
-    def hold(self, resource: str, snapshot: Snapshot) -> None:
-        """Keep a snapshot, so that the next page can be had from it."""
+        """All objects now, or as they were at version ``at``; raises ``Expired`` and ``VersionAhead`` as ``subscribe`` does."""
 
     def resources(self) -> Sequence[str]:
         """Every resource that has objects."""

@@ -7,12 +7,11 @@ raise there was no change.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 from cozystack.apiserver.storage.interface import (
-    HELD,
     WINDOW,
     Event,
     Expired,
@@ -45,7 +44,6 @@ class MemoryStorage:
         self._version = 0
         self._shelves: dict[str, _Shelf] = {}
         self._everything: list[Subscription] = []
-        self._held: OrderedDict[tuple[str, int], Sequence[Stored]] = OrderedDict()
 
     @property
     def version(self) -> int:
@@ -68,19 +66,22 @@ class MemoryStorage:
         return [shelf.objects[key] for key in shelf.keys[first:last]]
 
     def snapshot(self, resource: str, *, at: int | None = None) -> Snapshot:
-        if at is None or at == self._version:
+        if at is None:
             return Snapshot(self._version, self.objects(resource))
-        held = self._held.get((resource, at))
-        if held is None:
+        if at > self._version:
+            raise VersionAhead
+        shelf = self._shelf(resource)
+        if at < shelf.compacted:
             raise Expired
-        return Snapshot(at, held)
-
-    def hold(self, resource: str, snapshot: Snapshot) -> None:
-        key = (resource, snapshot.version)
-        self._held[key] = snapshot.items
-        self._held.move_to_end(key)
-        if len(self._held) > HELD:
-            self._held.popitem(last=False)
+        then: dict[tuple[str, str], Stored | None] = {}
+        for event in reversed(shelf.events):
+            if event.version <= at:
+                break
+            then[event.new.namespace, event.new.name] = event.old
+        if not then:
+            return Snapshot(at, self.objects(resource))
+        before = {**shelf.objects, **then}
+        return Snapshot(at, [stored for _, stored in sorted(before.items()) if stored is not None])
 
     def resources(self) -> Sequence[str]:
         return [resource for resource, shelf in self._shelves.items() if shelf.objects]
