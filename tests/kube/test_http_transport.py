@@ -89,8 +89,9 @@ async def test_a_request_carries_query_headers_and_body() -> None:
         assert (await transport.request("GET", "/")).headers["content-type"].startswith("application/json")
 
 
-async def test_compressed_answers_are_unpacked() -> None:
+async def test_compressed_answers_are_unpacked_and_not_asked_for_on_loopback() -> None:
     async def answer(request: web.Request) -> web.Response:
+        assert "Accept-Encoding" not in request.headers
         return web.Response(body=gzip.compress(b"[1]"), headers={"Content-Encoding": "gzip"})
 
     async with serving(answer) as server, connected(ClusterConfig(server.address)) as transport:

@@ -13,6 +13,7 @@ from cozystack.api.core import ConfigMap
 from cozystack.api.meta import Key
 from cozystack.api.resources import CONFIG_MAPS, untyped
 from cozystack.kube import Client, Entry, Informer, Malformed, ownership
+from cozystack.kube.errors import ConfigError
 from cozystack.kube.transport import Response
 from cozystack.runtime import VirtualClock
 from support.kube import FakeApi, error, lost, seeded
@@ -183,6 +184,13 @@ async def test_failures_are_retried_with_growing_delays_up_to_half_a_minute(api:
         before = len(api.requests)
         await follower.clock.advance(300)
         assert 15 < len(api.requests) - before < 40
+
+
+async def test_a_configuration_that_cannot_be_used_is_not_tried_again(api: FakeApi) -> None:
+    api.fail(ConfigError("the client certificate and its key do not fit"))
+    follower = Follower(api)
+    with pytest.raises(ConfigError):
+        await follower.clock.run(follower.informer.run())
 
 
 async def test_a_version_from_the_future_lists_again(api: FakeApi) -> None:

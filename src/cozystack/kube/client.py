@@ -186,7 +186,10 @@ class Client:
     async def replace(
         self, resource: Resource[T], obj: T, *, subresource: str = "", manager: str = "", dry_run: bool = False
     ) -> T:
-        """The object as stored; raises ``Conflict`` if it changed since ``obj`` was read (when it carries a version)."""
+        """The object as stored; raises ``Conflict`` if it changed since ``obj`` was read (when it carries a version).
+
+        Writes what the type declares and nothing else: only for types that hold the whole object.
+        """
         body = await self._send(
             Exchange(
                 "update",

@@ -21,7 +21,7 @@ from typing import Generic, Literal, TypeAlias, TypedDict, TypeVar
 from cozystack.api.meta import Key
 from cozystack.api.resources import Resource
 from cozystack.kube.client import Client, Malformed, WatchEvent
-from cozystack.kube.errors import ApiError, BadRequest, Expired, Invalid, KubeError, NotFound
+from cozystack.kube.errors import ApiError, BadRequest, ConfigError, Expired, Invalid, KubeError, NotFound
 from cozystack.kube.ownership import forget
 from cozystack.kube.store import Entry, Store, key_of, version_of
 
@@ -105,11 +105,16 @@ class Informer(Generic[T]):
             self._call(handler, "added", None, obj)
 
     async def run(self) -> None:
-        """Follow the server until cancelled. Never raises for what the server or the network does: it tries again."""
+        """Follow the server until cancelled; whatever the server or the network does, try again.
+
+        Raises ``ConfigError`` when the configuration itself cannot be used, which no retry can cure.
+        """
         while True:
             began = self._clock.monotonic()
             try:
                 await self._follow()
+            except ConfigError:
+                raise
             except KubeError as error:
                 if isinstance(error, Expired | NotFound) or _from_the_future(error):
                     self._version = ""
