@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-from cozystack.apiserver.errors import bad_request
+from cozystack.api.names import is_dns_subdomain, is_label_value
+from cozystack.apiserver.errors import ApiError, bad_request
 from cozystack.apiserver.resources import ResourceInfo
 
 Predicate = Callable[[dict[str, Any]], bool]
+_Term = tuple[str, str, frozenset[str]]
 
-_SET = re.compile(r"\s*([^\s!=,()]+)\s+(in|notin)\s*\(([^)]*)\)\s*")
-_TERM = re.compile(r"\s*(!?)\s*([^\s!=,()]+)\s*(?:(==|=|!=)\s*([^\s,()]*))?\s*")
+_TOKEN: Final = re.compile(r"\s*(?:(==|!=|=|!|,|\(|\))|([^\s=!,()<>]+)|(<|>))")
+_KEY: Final = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
-_FIELDS: dict[tuple[str, str], tuple[str, ...]] = {
+_FIELDS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
     ("", "Pod"): (
         "spec.nodeName",
         "spec.restartPolicy",
@@ -41,51 +43,135 @@ _FIELDS: dict[tuple[str, str], tuple[str, ...]] = {
     ("", "Secret"): ("type",),
     ("", "Namespace"): ("status.phase",),
     ("", "Node"): ("spec.unschedulable",),
+    ("", "ReplicationController"): ("status.replicas",),
     ("", "Service"): ("spec.clusterIP", "spec.type"),
     ("apps", "ReplicaSet"): ("status.replicas",),
     ("batch", "Job"): ("status.successful",),
+    ("certificates.k8s.io", "CertificateSigningRequest"): ("spec.signerName",),
+    ("resource.k8s.io", "ResourceSlice"): ("spec.nodeName", "spec.driver"),
 }
+# Where a field lies that is not called by its path.
+_PATHS: Final = {"status.successful": ("status", "succeeded"), "source": ("source", "component")}
 
 
 def label_selector(text: str) -> Predicate | None:
     """Whether an object has the labels that ``text`` asks for; nothing for an empty selector; raises ``ApiError``."""
-    terms: list[tuple[str, str, tuple[str, ...]]] = []
-    position = 0
-    while position < len(text):
-        found = _SET.match(text, position)
-        if found:
-            values = tuple(value.strip() for value in found.group(3).split(","))
-            terms.append((found.group(1), found.group(2), values))
-        else:
-            found = _TERM.match(text, position)
-            if not found or found.end() == position:
-                raise bad_request(f'unable to parse requirement: "{text}" is not a label selector')
-            negated, key, operator, value = found.groups()
-            if operator:
-                terms.append((key, "!=" if operator == "!=" else "=", (value or "",)))
-            else:
-                terms.append((key, "!" if negated else "exists", ()))
-        position = found.end()
-        if position < len(text):
-            if text[position] != ",":
-                raise bad_request(f'unable to parse requirement: "{text}" is not a label selector')
-            position += 1
-    if not terms:
+    if not text.strip():
         return None
+    terms = _label_terms(text)
+    if len(terms) == 1:
+        only = terms[0]
+        return lambda obj: _accepts(obj["metadata"].get("labels") or {}, only)
 
     def matches(obj: dict[str, Any]) -> bool:
         labels = obj["metadata"].get("labels") or {}
-        return all(_accepts(labels, key, operator, values) for key, operator, values in terms)
+        return all(_accepts(labels, term) for term in terms)
 
     return matches
 
 
-def _accepts(labels: dict[str, str], key: str, operator: str, values: tuple[str, ...]) -> bool:
+def _label_terms(text: str) -> list[_Term]:
+    """Key, operator and values of each requirement."""
+    tokens = _Tokens(text)
+    terms: list[_Term] = []
+    while True:
+        negated = tokens.take("!")
+        key = tokens.word("a label key")
+        _check_key(key, text)
+        if negated:
+            terms.append((key, "!", frozenset()))
+        elif tokens.take("=") or tokens.take("=="):
+            terms.append((key, "=", frozenset((_value(tokens),))))
+        elif tokens.take("!="):
+            terms.append((key, "!=", frozenset((_value(tokens),))))
+        elif tokens.take("in"):
+            terms.append((key, "=", _values(tokens)))
+        elif tokens.take("notin"):
+            terms.append((key, "!=", _values(tokens)))
+        else:
+            terms.append((key, "exists", frozenset()))
+        if tokens.at_end():
+            return terms
+        if not tokens.take(","):
+            raise tokens.unexpected("',' or the end")
+
+
+class _Tokens:
+    """Words and signs of a label selector, one after the other."""
+
+    _SIGNS: Final = frozenset(("=", "==", "!=", "!", ",", "(", ")"))
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens: list[str] = []
+        position = 0
+        stripped = text.rstrip()
+        while position < len(stripped):
+            found = _TOKEN.match(stripped, position)
+            if found is None or found.group(3):
+                raise bad_request(f'unable to parse requirement: found "{stripped[position:]}" in "{text}"')
+            self._tokens.append(found.group(1) or found.group(2))
+            position = found.end()
+        self._next = 0
+
+    def peek(self) -> str:
+        return self._tokens[self._next] if self._next < len(self._tokens) else ""
+
+    def take(self, token: str) -> bool:
+        """Step over ``token`` when it is the next one."""
+        if self.peek() != token:
+            return False
+        self._next += 1
+        return True
+
+    def word(self, expected: str) -> str:
+        word = self.peek()
+        if not word or word in self._SIGNS:
+            raise self.unexpected(expected)
+        self._next += 1
+        return word
+
+    def at_end(self) -> bool:
+        return self._next >= len(self._tokens)
+
+    def unexpected(self, expected: str) -> ApiError:
+        return bad_request(f"unable to parse requirement: found '{self.peek()}', expected: {expected} in \"{self._text}\"")
+
+
+def _value(tokens: _Tokens) -> str:
+    """A value, or the empty one."""
+    if tokens.at_end() or tokens.peek() in (",", ")"):
+        return ""
+    value = tokens.word("a label value")
+    if not is_label_value(value):
+        raise bad_request(f'unable to parse requirement: "{value}" is not a label value')
+    return value
+
+
+def _values(tokens: _Tokens) -> frozenset[str]:
+    if not tokens.take("("):
+        raise tokens.unexpected("'('")
+    values = [_value(tokens)]
+    while tokens.take(","):
+        values.append(_value(tokens))
+    if not tokens.take(")"):
+        raise tokens.unexpected("',' or ')'")
+    return frozenset(values)
+
+
+def _check_key(key: str, text: str) -> None:
+    prefix, slash, name = key.rpartition("/")
+    if not _KEY.fullmatch(name) or (slash and not is_dns_subdomain(prefix)):
+        raise bad_request(f'unable to parse requirement: "{key}" is not a label key in "{text}"')
+
+
+def _accepts(labels: dict[str, str], term: _Term) -> bool:
+    key, operator, values = term
     match operator:
-        case "=" | "in":
+        case "=":
             return key in labels and labels[key] in values
-        case "!=" | "notin":
-            return labels.get(key) not in values
+        case "!=":
+            return key not in labels or labels[key] not in values
         case "exists":
             return key in labels
         case _:
@@ -98,8 +184,10 @@ def field_selector(info: ResourceInfo, text: str) -> Predicate | None:
         return None
     known = ("metadata.name", "metadata.namespace", *_FIELDS.get((info.group, info.kind), ()))
     known += tuple(path.removeprefix(".") for path in info.selectable_fields)
-    terms: list[tuple[list[str], bool, str]] = []
+    terms: list[tuple[tuple[str, ...], bool, str]] = []
     for term in text.split(","):
+        if not term.strip():
+            continue
         operator = "!=" if "!=" in term else "==" if "==" in term else "="
         key, found, value = term.partition(operator)
         key = key.strip()
@@ -107,10 +195,10 @@ def field_selector(info: ResourceInfo, text: str) -> Predicate | None:
             raise bad_request(f"invalid selector: '{text}'; can't understand '{term}'")
         if key not in known:
             raise bad_request(
-                f'Unable to find "{info.api_version}, Resource={info.plural}" that match field selector "{text}": '
-                f"field label not supported: {key}"
+                f'Unable to find "{info.api_version}, Resource={info.plural}" that match label selector "", field selector '
+                f'"{text}": field label not supported: {key}'
             )
-        terms.append((key.split("."), operator != "!=", value.strip()))
+        terms.append((_PATHS.get(key) or tuple(key.split(".")), operator != "!=", value.strip()))
 
     def matches(obj: dict[str, Any]) -> bool:
         return all((_text(obj, path) == value) is wanted for path, wanted, value in terms)
@@ -118,7 +206,7 @@ def field_selector(info: ResourceInfo, text: str) -> Predicate | None:
     return matches
 
 
-def _text(obj: dict[str, Any], path: list[str]) -> str:
+def _text(obj: dict[str, Any], path: tuple[str, ...]) -> str:
     value: Any = obj
     for part in path:
         value = value.get(part) if isinstance(value, dict) else None
@@ -128,6 +216,7 @@ def _text(obj: dict[str, Any], path: list[str]) -> str:
 
 
 def both(first: Predicate | None, second: Predicate | None) -> Predicate | None:
+    """What accepts an object that both accept."""
     if first is None or second is None:
         return first or second
     return lambda obj: first(obj) and second(obj)

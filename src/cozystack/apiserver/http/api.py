@@ -7,7 +7,6 @@ comes back as a ``Status`` object.
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -26,14 +25,15 @@ from cozystack.apiserver.discovery import (
 )
 from cozystack.apiserver.errors import ApiError
 from cozystack.apiserver.http import negotiate
+from cozystack.apiserver.http.lists import number, page, resource_version
 from cozystack.apiserver.http.messages import Request, Response, Stream, User, json_response
-from cozystack.apiserver.http.watch import Watch, WatchSpec, expired_lines
+from cozystack.apiserver.http.watch import Watch, WatchSpec, failed_lines
 from cozystack.apiserver.objects import MOST_BYTES, DeleteOptions, Objects, WriteOptions
 from cozystack.apiserver.openapi import OpenApi
 from cozystack.apiserver.protobuf import ProtobufError, decode
 from cozystack.apiserver.resources import ResourceInfo
 from cozystack.apiserver.selectors import Predicate, both, field_selector, label_selector
-from cozystack.apiserver.storage import Expired, Storage, Stored
+from cozystack.apiserver.storage import Expired, Storage, Stored, VersionAhead
 
 VERSION = {
     "major": "1",
@@ -54,7 +54,7 @@ PATCHES = {
     "application/apply-patch+yaml": "apply",
     "application/apply-patch+json": "apply",
 }
-_SNAPSHOTS = 64
+WATCH_SECONDS = 1800
 
 
 class LogSource(Protocol):
@@ -85,7 +85,6 @@ class ApiServer:
         self.auth = Authenticator(storage, key=key or secrets.token_bytes(32), clock=clock, tokens=tokens)
         self.logs = logs
         self._openapi = OpenApi(self.registry)
-        self._snapshots: OrderedDict[str, tuple[int, list[Stored]]] = OrderedDict()
         self._watches: set[Watch] = set()
         self.ready = True
 
@@ -252,83 +251,42 @@ class ApiServer:
         )
 
     def _list(self, request: Request, info: ResourceInfo, namespace: str) -> Response:
-        version, items, rest, token = self._page(request, info, namespace)
         form = negotiate.form(request.headers.get("accept", ""))
-        metadata: dict[str, Any] = {"resourceVersion": str(version)}
-        if token:
-            metadata["continue"] = token
-            metadata["remainingItemCount"] = rest
+        items, metadata = page(self.storage, info, namespace, request.query, self._selected(request, info))
         if form.kind == "object":
             head = msgspec.json.encode({"kind": info.list_kind, "apiVersion": info.api_version, "metadata": metadata})
             body = head[:-1] + b',"items":[' + b",".join([stored.encoded for stored in items]) + b"]}"
             return negotiate.encoded(form, body)
         return negotiate.many(form, request, info, [stored.object for stored in items], metadata, self.clock())
 
-    def _page(self, request: Request, info: ResourceInfo, namespace: str) -> tuple[int, list[Stored], int, str]:
-        """(version, items, how many are left, token for them). Pages of one list are cut from one snapshot."""
-        try:
-            limit = int(request.query.get("limit") or 0)
-        except ValueError:
-            raise errors.bad_request("limit must be a number") from None
-        token = request.query.get("continue", "")
-        if token:
-            snapshot, _, offset = token.partition(".")
-            if snapshot not in self._snapshots or not offset.isdecimal():
-                raise errors.expired("The provided continue parameter is too old to display a consistent list result.")
-            version, items = self._snapshots[snapshot]
-            start = int(offset)
-        else:
-            matches = self._selected(request, info)
-            items = self.objects.all(info, namespace)
-            if matches is not None:
-                items = [stored for stored in items if matches(stored.object)]
-            version, start, snapshot = self.storage.version, 0, ""
-        if not limit or len(items) - start <= limit:
-            return version, items[start:] if start else items, 0, ""
-        if not snapshot:
-            snapshot = secrets.token_hex(8)
-            self._snapshots[snapshot] = (version, items)
-            while len(self._snapshots) > _SNAPSHOTS:
-                self._snapshots.popitem(last=False)
-        end = start + limit
-        return version, items[start:end], len(items) - end, f"{snapshot}.{end}"
-
     def _watch(self, request: Request, info: ResourceInfo, namespace: str, name: str) -> Stream:
         matches = self._selected(request, info)
         if name:
             matches = both(matches, lambda obj: obj["metadata"]["name"] == name)
-        text = request.query.get("resourceVersion", "")
-        if text and not text.isdecimal():
-            raise errors.bad_request(f'Invalid value: "{text}": resourceVersion must be a number')
-        try:
-            timeout = float(request.query.get("timeoutSeconds") or 1800)
-        except ValueError:
-            raise errors.bad_request("timeoutSeconds must be a number") from None
         form = negotiate.form(request.headers.get("accept", ""))
         spec = WatchSpec(
             info=info,
             namespace=namespace,
             matches=matches,
-            since=int(text) if text not in ("", "0") else None,
+            since=resource_version(request.query) or None,
             bookmarks=request.flag("allowWatchBookmarks"),
             initial=request.flag("sendInitialEvents"),
-            timeout=timeout,
+            timeout=number(request.query, "timeoutSeconds") or WATCH_SECONDS,
+            form=form.kind if form.kind != "table" else f"table {request.query.get('includeObject', '')}",
             render=negotiate.event_renderer(form, request, info, self.clock),
         )
         try:
             watch = Watch(self.storage, spec)
-        except Expired:
-            return Stream(expired_lines(), content_type=form.content_type)
+        except (Expired, VersionAhead):
+            error = errors.expired(f"too old resource version: {spec.since} ({self.storage.version})")
+            return Stream(failed_lines(error), content_type=form.content_type)
         self._watches.add(watch)
 
-        async def lines() -> AsyncIterator[bytes]:
-            try:
-                async for chunk in watch.lines():
-                    yield chunk
-            finally:
-                self._watches.discard(watch)
+        def close() -> None:
+            watch.close()
+            self._watches.discard(watch)
 
-        return Stream(lines(), content_type=form.content_type, close=watch.close)
+        return Stream(watch.lines(), content_type=form.content_type, close=close)
 
     # Writing
 
@@ -371,9 +329,7 @@ class ApiServer:
         else:
             form = negotiate.form(request.headers.get("accept", ""))
             response = negotiate.one(form, request, info, obj, self.clock(), status)
-        if options.warnings:
-            texts = [warning.replace("\\", "\\\\").replace('"', '\\"') for warning in options.warnings]
-            response.headers["Warning"] = ", ".join(f'299 - "{text}"' for text in texts)
+        response.warnings = tuple(options.warnings)
         return response
 
     def _delete_collection(self, request: Request, info: ResourceInfo, namespace: str) -> Response:
@@ -445,8 +401,6 @@ class ApiServer:
         content_type = request.headers.get("content-type", "application/json").partition(";")[0].strip()
         if len(request.body) > MOST_BYTES:
             raise errors.too_large(MOST_BYTES)
-        if not request.body:
-            return {}
         try:
             if "yaml" in content_type and request.body.lstrip()[:1] != b"{":
                 value = yaml.load(request.body)

@@ -43,6 +43,8 @@ class Response:
     body: bytes = b""
     content_type: str = JSON_TYPE
     headers: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    """What the client shall tell its user; each is a ``Warning`` header of its own."""
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from cozystack.apiserver.http.api import ApiServer
 from cozystack.apiserver.http.messages import Request, Stream, User
@@ -39,7 +40,7 @@ async def serve(api: ApiServer, *, host: str = "127.0.0.1", port: int = 0, tls: 
     async def handler(request: web.BaseRequest) -> web.StreamResponse:
         return await _handle(api, request)
 
-    server = web.Server(handler, keepalive_timeout=75.0, access_log=None, client_max_size=MOST_BYTES + 1024)
+    server = web.Server(handler, request_factory=_request, keepalive_timeout=75.0, access_log=None)
     runner = web.ServerRunner(server, shutdown_timeout=2.0)
     await runner.setup()
     site = web.TCPSite(runner, host, port, ssl_context=tls, reuse_address=True)
@@ -69,8 +70,9 @@ async def _handle(api: ApiServer, request: web.BaseRequest) -> web.StreamRespons
     )
     if isinstance(answer, Stream):
         return await _stream(request, answer)
-    headers = {"Content-Type": answer.content_type}
-    headers |= answer.headers
+    headers = CIMultiDict({"Content-Type": answer.content_type, **answer.headers})
+    for warning in answer.warnings:
+        headers.add("Warning", f"299 - {_quoted(warning)}")
     content = answer.body
     if len(content) > GZIP_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
         content = await asyncio.to_thread(gzip.compress, content, 1)
@@ -93,6 +95,18 @@ async def _stream(request: web.BaseRequest, answer: Stream) -> web.StreamRespons
     finally:
         answer.close()
     return response
+
+
+def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: asyncio.Task[None]) -> web.BaseRequest:
+    """A request whose body may be as large as any that is accepted."""
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MOST_BYTES + 1024)
+
+
+def _quoted(text: str) -> str:
+    """A text as the quoted string that a header holds: one line, quotes and backslashes escaped."""
+    line = " ".join(text.split())
+    return '"' + line.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _last_values(query: Any) -> Mapping[str, str]:
