@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cozystack.api.core import ConfigMap
 from cozystack.api.meta import Key
@@ -400,3 +402,76 @@ def test_an_index_name_is_taken_once() -> None:
 
 def test_an_entry_without_recorded_fields_applied_nothing() -> None:
     assert Entry("object").applied_fields("ours") == b""
+
+
+steps = st.one_of(
+    st.tuples(st.just("put"), st.sampled_from("abcd")),
+    st.tuples(st.just("remove"), st.sampled_from("abcd")),
+    st.tuples(st.just("bad"), st.sampled_from("abcd")),
+    st.tuples(
+        st.sampled_from(["end", "reset", "forget", "bookmark", "garbage", "refuse", "gone", "busy", "wait"]), st.just("")
+    ),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(steps, max_size=30), st.booleans(), st.sampled_from([1, 500]))
+def test_whatever_happens_the_store_becomes_what_the_server_holds(
+    script: list[tuple[str, str]], streaming: bool, page_size: int
+) -> None:
+    """What handlers were told adds up to the same: added, updated and deleted, each only where it can be."""
+
+    async def scenario() -> None:
+        api = FakeApi(CONFIG_MAPS)
+        held: dict[str, str] = {}
+
+        def replay(kind: str, old: ConfigMap | None, new: ConfigMap | None) -> None:
+            obj = new or old
+            assert obj is not None
+            name = obj.metadata.name
+            assert (name in held) == (kind != "added")
+            assert ((old is None), (new is None)) == ((kind == "added"), (kind == "deleted"))
+            if new is None:
+                del held[name]
+            else:
+                held[name] = new.data["value"]
+
+        async with following(api, streaming=streaming, page_size=page_size, on_malformed=lambda each: None) as follower:
+            follower.informer.on_change(replay)
+            for count, (step, name) in enumerate(script):
+                disturb(api, step, name, count)
+                await follower.clock.advance(40.0 if step == "wait" else 0.05)
+            for name in "abcd":  # what cannot be read is made readable again
+                if Key("n", name) in api.objects(CONFIG_MAPS):
+                    api.put(CONFIG_MAPS, config_map(name, "last"))
+            await follower.clock.advance(120)
+            expected = {key.name: obj["data"]["value"] for key, obj in api.objects(CONFIG_MAPS).items()}
+            assert (follower.held(), held) == (expected, expected)
+
+    asyncio.run(scenario())
+
+
+def disturb(api: FakeApi, step: str, name: str, count: int) -> None:
+    """One thing that can happen to a server or to the way to it."""
+    key = Key("n", name)
+    if step == "put":
+        api.put(CONFIG_MAPS, config_map(name, str(count)))
+    elif step == "bad":
+        api.put(CONFIG_MAPS, {"metadata": {"namespace": "n", "name": name}, "data": 7})
+    elif step == "remove":
+        if key in api.objects(CONFIG_MAPS):
+            api.remove(CONFIG_MAPS, key)
+    elif step == "end":
+        api.end_watches()
+    elif step == "reset":
+        api.end_watches(lost())
+    elif step == "forget":
+        api.forget_history()
+    elif step == "bookmark":
+        api.bookmark(CONFIG_MAPS)
+    elif step == "garbage":
+        api.send(CONFIG_MAPS, b"{\n")
+    elif step in ("refuse", "gone", "busy"):
+        busy = error(429, "TooManyRequests", Retry_After="3")
+        faults: dict[str, Response | Exception] = {"refuse": lost(), "gone": error(410, "Expired"), "busy": busy}
+        api.fail(faults[step], times=2)

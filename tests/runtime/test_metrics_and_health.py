@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 
-from cozystack.runtime import HealthServer, Registry
+from cozystack.api.meta import Key
+from cozystack.api.resources import CONFIG_MAPS
+from cozystack.kube import Client, Informer
+from cozystack.runtime import (
+    Controller,
+    HealthServer,
+    Registry,
+    RequeueAfter,
+    Result,
+    VirtualClock,
+    count_reconciles,
+    count_requests,
+    show_controller,
+    show_informer,
+)
+from support.kube import FakeApi, seeded
 
 
 def test_the_text_of_a_registry() -> None:
@@ -61,6 +77,44 @@ def test_a_counter_without_labels_starts_at_zero_and_a_gauge_forgets() -> None:
     gauge.inc(3, n="1")
     gauge.remove(n="1")
     assert registry.text() == "# HELP a x\n# TYPE a counter\na 0\n# HELP g x\n# TYPE g gauge\n"
+
+
+async def test_every_program_shows_its_requests_reconciles_queues_and_caches() -> None:
+    registry = Registry()
+    clock = VirtualClock()
+    client = Client(FakeApi(CONFIG_MAPS), clock=clock, observe=count_requests(registry))
+    informer = Informer(client, CONFIG_MAPS)
+
+    async def reconcile(key: Key) -> Result:
+        return RequeueAfter(60)
+
+    controller = Controller("c", reconcile, clock=clock, random=seeded(), observe=count_reconciles(registry))
+    show_controller(registry, controller)
+    show_informer(registry, informer)
+    controller.trigger(Key("", "a"))
+    tasks = [asyncio.create_task(run()) for run in (informer.run, controller.run)]
+    await clock.settle()
+    lines = [line for line in registry.text().splitlines() if not line.startswith("#") and "_bucket" not in line]
+    assert lines == [
+        'cozystack_cache_lists{resource="configmaps"} 1',
+        'cozystack_cache_objects{resource="configmaps"} 0',
+        'cozystack_cache_watches{resource="configmaps"} 1',
+        'cozystack_controller_keys{controller="c",state="delayed"} 1',
+        'cozystack_controller_keys{controller="c",state="ready"} 0',
+        'cozystack_controller_keys{controller="c",state="running"} 0',
+        'cozystack_reconcile_seconds_sum{controller="c"} 0',
+        'cozystack_reconcile_seconds_count{controller="c"} 1',
+        'cozystack_reconciles_total{controller="c",outcome="requeue"} 1',
+        'cozystack_request_seconds_sum{verb="list"} 0',
+        'cozystack_request_seconds_count{verb="list"} 1',
+        'cozystack_request_seconds_sum{verb="watch"} 0',
+        'cozystack_request_seconds_count{verb="watch"} 1',
+        'cozystack_requests_total{verb="list",resource="configmaps",status="200"} 1',
+        'cozystack_requests_total{verb="watch",resource="configmaps",status="200"} 1',
+    ]
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 @asynccontextmanager

@@ -107,6 +107,9 @@ class FakeApi:
     def object(self, resource: Resource[Any], key: Key) -> Object:
         return copy.deepcopy(self._collections[_prefix(resource)].objects[key])
 
+    def objects(self, resource: Resource[Any]) -> Mapping[Key, Object]:
+        return self._collections[_prefix(resource)].objects
+
     def forget_history(self) -> None:
         """Watches and pages of versions before now get 410."""
         self.oldest = self.version

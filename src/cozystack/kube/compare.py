@@ -17,6 +17,8 @@ from cozystack.api.meta import JSON
 Fields: TypeAlias = Mapping[str, Any]
 
 _MISSING: Any = object()
+_MAPS = (dict, msgspec.Struct)
+_LISTS = (list, tuple)
 _IDENTITY = frozenset(("apiVersion", "kind"))
 _SERVER_METADATA = frozenset(
     ("name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "selfLink", "managedFields")
@@ -30,7 +32,7 @@ def needs_apply(desired: Any, live: Any, applied_fields: bytes) -> bool:
     hold a path that ``desired`` no longer has. ``live`` is a struct or plain JSON; a field that its type does not declare
     cannot be compared, so it makes the answer True.
     """
-    ours = _ours(desired if isinstance(desired, Mapping) else msgspec.to_builtins(desired))
+    ours = _ours(desired if isinstance(desired, dict) else msgspec.to_builtins(desired))
     if not applied_fields:
         return bool(ours)
     return not _settled(ours, live, _decode(applied_fields))
@@ -54,7 +56,7 @@ def _settled(desired: JSON, live: Any, owned: Fields | None) -> bool:
     """``desired`` is in ``live``, and ``owned`` are its paths, no fewer and no more."""
     if owned is None:
         return False
-    if isinstance(desired, Mapping):
+    if isinstance(desired, dict):
         return _map_settled(desired, live, owned)
     if _is_list(desired):
         items = [name for name in owned if name[:2] in ("k:", "v:")]
@@ -64,7 +66,7 @@ def _settled(desired: JSON, live: Any, owned: Fields | None) -> bool:
 
 
 def _map_settled(desired: Mapping[str, JSON], live: Any, owned: Fields) -> bool:
-    if not isinstance(live, Mapping | msgspec.Struct):
+    if not isinstance(live, _MAPS):
         return False
     wanted = {name: value for name, value in desired.items() if value is not None}
     if _no_children(owned):
@@ -93,7 +95,7 @@ def _items_settled(desired: Sequence[JSON], live: Sequence[Any], owned: Fields, 
 
 def _has_keys(item: Any, keys: Mapping[str, JSON], *, strict: bool) -> bool:
     """An item of an associative list has these keys; what is wanted may leave out one that has a default."""
-    if not isinstance(item, Mapping | msgspec.Struct):
+    if not isinstance(item, _MAPS):
         return False
     members = ((_member(item, name), value) for name, value in keys.items())
     return all(equal(value, member) or (not strict and member is _MISSING) for member, value in members)
@@ -105,7 +107,7 @@ def _no_children(owned: Fields) -> bool:
 
 def equal(desired: JSON, live: Any) -> bool:
     """The same JSON value; a struct equals a map that leaves out some of its defaults. ``true`` is not ``1``."""
-    if isinstance(desired, Mapping):
+    if isinstance(desired, dict):
         if isinstance(live, msgspec.Struct):
             fields = _fields(type(live))
             return desired.keys() <= fields.keys() and all(
@@ -115,7 +117,7 @@ def equal(desired: JSON, live: Any) -> bool:
                 for name, field in fields.items()
             )
         return (
-            isinstance(live, Mapping)
+            isinstance(live, dict)
             and desired.keys() == live.keys()
             and all(equal(value, live[name]) for name, value in desired.items())
         )
@@ -127,7 +129,7 @@ def equal(desired: JSON, live: Any) -> bool:
 
 
 def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple)
+    return isinstance(value, _LISTS)
 
 
 def _member(live: Any, name: str) -> Any:

@@ -8,6 +8,7 @@
 ``leader``          election by Lease
 ``events``          Events for people
 ``metrics``         counters, gauges, histograms
+``instruments``     the metrics that every program has
 ``health``          ``/metrics``, ``/healthz``, ``/readyz``
 ``logging``         structured logs
 ``tasks``           the services of a program, started and stopped together
@@ -21,6 +22,7 @@ from cozystack.runtime.clock import Clock, Stuck, SystemClock, VirtualClock, wit
 from cozystack.runtime.controller import Backoff, Controller, Done, Permanent, RequeueAfter, Result
 from cozystack.runtime.events import EventRecorder
 from cozystack.runtime.health import HealthServer
+from cozystack.runtime.instruments import count_reconciles, count_requests, show_controller, show_informer
 from cozystack.runtime.leader import LeaderElector, LeadershipLost
 from cozystack.runtime.logging import Log, configure
 from cozystack.runtime.memory import tune_gc
@@ -51,6 +53,10 @@ __all__ = [
     "SystemClock",
     "VirtualClock",
     "configure",
+    "count_reconciles",
+    "count_requests",
+    "show_controller",
+    "show_informer",
     "supervise",
     "tune_gc",
     "within",

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
@@ -123,16 +124,20 @@ class Histogram(Metric):
 
 
 class _Read(Metric):
-    """A gauge that is read when somebody looks."""
+    """Gauges that are read when somebody looks."""
 
     kind = "gauge"
 
-    def __init__(self, name: str, about: str, read: Callable[[], float]) -> None:
-        super().__init__(name, about)
-        self._read = read
+    def __init__(self, name: str, about: str, labels: Sequence[str] = ()) -> None:
+        super().__init__(name, about, labels)
+        self._reads: dict[tuple[str, ...], Callable[[], float]] = {}
+
+    def add(self, read: Callable[[], float], labels: dict[str, str]) -> None:
+        self._reads[self._key(labels)] = read
 
     def samples(self) -> Iterator[str]:
-        yield self._line((), self._read())
+        for key, read in sorted(self._reads.items(), key=lambda item: item[0]):
+            yield self._line(key, read())
 
 
 M = TypeVar("M", bound=Metric)
@@ -155,9 +160,11 @@ class Registry:
     ) -> Histogram:
         return self._add(Histogram(name, about, labels, buckets))
 
-    def collect(self, name: str, about: str, read: Callable[[], float]) -> None:
-        """A gauge that is read when somebody looks."""
-        self._add(_Read(name, about, read))
+    def collect(
+        self, name: str, about: str, read: Callable[[], float], labels: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """A gauge that is read when somebody looks; one for each combination of labels."""
+        self._add(_Read(name, about, tuple(labels))).add(read, dict(labels))
 
     def text(self) -> str:
         """The exposition format, version 0.0.4."""
