@@ -7,7 +7,6 @@ gets an object that may be changed freely.
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -52,9 +51,8 @@ def _service(obj: Obj) -> None:
         spec.setdefault("internalTrafficPolicy", "Cluster")
         spec.setdefault("ipFamilies", ["IPv4"])
         spec.setdefault("ipFamilyPolicy", "SingleStack")
-        if "clusterIP" not in spec:
-            spec["clusterIP"] = cluster_ip(obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
-        spec.setdefault("clusterIPs", [spec["clusterIP"]])
+        if spec.get("clusterIP"):
+            spec.setdefault("clusterIPs", [spec["clusterIP"]])
     if kind in ("NodePort", "LoadBalancer"):
         spec.setdefault("externalTrafficPolicy", "Cluster")
     if kind == "LoadBalancer":
@@ -63,14 +61,6 @@ def _service(obj: Obj) -> None:
         port.setdefault("protocol", "TCP")
         port.setdefault("targetPort", port.get("port"))
     _map(_map(obj, "status"), "loadBalancer")
-
-
-def cluster_ip(namespace: str, name: str) -> str:
-    """An address in 10.96.0.0/16 that depends on the name alone."""
-    if (namespace, name) == ("default", "kubernetes"):
-        return "10.96.0.1"
-    digest = hashlib.sha256(f"{namespace}/{name}".encode()).digest()
-    return f"10.96.{digest[0]}.{digest[1] % 253 + 2}"
 
 
 def _pod_spec(spec: Obj) -> None:

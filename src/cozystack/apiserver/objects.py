@@ -7,31 +7,62 @@ would answer, before anything is stored.
 
 from __future__ import annotations
 
-import copy
 import random
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from cozystack.api.time import format_time
-from cozystack.apiserver import errors, fields, rules
+from cozystack.apiserver import addresses, crds, deletion, errors, fields, rules
+from cozystack.apiserver.conversion import converted
 from cozystack.apiserver.defaults import default
+from cozystack.apiserver.deletion import DeleteOptions
 from cozystack.apiserver.fields.sets import same
+from cozystack.apiserver.generations import has_generation, is_new_generation
 from cozystack.apiserver.patch import PatchError, json_patch, merge_patch, strategic_merge_patch
 from cozystack.apiserver.resources import Registry, ResourceInfo
 from cozystack.apiserver.schema import apply_defaults, prune, unknown_fields, validate
+from cozystack.apiserver.schema.check import invalid
 from cozystack.apiserver.storage import Storage, Stored, VersionMismatch
+
+__all__ = ["MOST_BYTES", "DeleteOptions", "Objects", "WriteOptions"]
 
 Obj = dict[str, Any]
 
-CRD_GROUP = "apiextensions.k8s.io"
-CRD_KEY = f"{CRD_GROUP}/customresourcedefinitions"
-CRD_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
-FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
-_RANDOM_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
-MOST_BYTES = 3 * 1024 * 1024
+MOST_BYTES: Final = 3 * 1024 * 1024
+_RANDOM_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
+_LONGEST_PREFIX: Final = 58
+# The server alone sets these.
+_OWN_METADATA: Final = (
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "resourceVersion",
+    "selfLink",
+)
+# A status of these comes with the object: whoever makes it knows it.
+_BORN_WITH_STATUS: Final = frozenset({("", "Node")})
+# These can be made by writing to their name.
+_MADE_BY_REPLACING: Final = frozenset(
+    {
+        ("", "Event"),
+        ("", "Endpoints"),
+        ("", "LimitRange"),
+        ("", "ResourceQuota"),
+        ("coordination.k8s.io", "Lease"),
+        ("events.k8s.io", "Event"),
+        ("rbac.authorization.k8s.io", "ClusterRole"),
+        ("rbac.authorization.k8s.io", "ClusterRoleBinding"),
+        ("rbac.authorization.k8s.io", "Role"),
+        ("rbac.authorization.k8s.io", "RoleBinding"),
+    }
+)
 
 
 @dataclass(slots=True)
@@ -44,15 +75,6 @@ class WriteOptions:
     field_validation: str = "Warn"
     subresource: str = ""
     warnings: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class DeleteOptions:
-    propagation: str = ""
-    grace: int | None = None
-    uid: str = ""
-    resource_version: str = ""
-    dry_run: bool = False
 
 
 class Objects:
@@ -72,23 +94,38 @@ class Objects:
         self._clock = clock
         self._new_uid = new_uid
         self._random = rng if rng is not None else random.Random()  # noqa: S311 - names, no secrets
-        for stored in storage.objects(CRD_KEY):
-            if _established(stored.object):
+        for stored in storage.objects(crds.KEY):
+            if crds.established(stored.object):
                 self.registry.set_crd(stored.object)
 
     # Reading
 
     def find(self, info: ResourceInfo, namespace: str, name: str) -> Stored | None:
-        return self.storage.get(info.storage_key, namespace if info.namespaced else "", name)
+        stored = self.storage.get(info.storage_key, namespace if info.namespaced else "", name)
+        return self.served(info, stored) if stored is not None else None
 
     def get(self, info: ResourceInfo, namespace: str, name: str) -> Stored:
+        """Raises ``ApiError`` when it is not there."""
         stored = self.find(info, namespace, name)
         if stored is None:
             raise errors.not_found(info.plural, info.group, name)
         return stored
 
     def all(self, info: ResourceInfo, namespace: str = "") -> list[Stored]:
-        return list(self.storage.objects(info.storage_key, namespace))
+        return [self.served(info, stored) for stored in self.storage.objects(info.storage_key, namespace)]
+
+    def served(self, info: ResourceInfo, stored: Stored) -> Stored:
+        """What is stored, in the version of ``info``."""
+        version = info.api_version
+        if stored.object.get("apiVersion") == version:
+            return stored
+        if stored.others is None:
+            stored.others = {}
+        other = stored.others.get(version)
+        if other is None:
+            obj = converted(stored.object, version)
+            other = stored.others[version] = Stored(stored.resource, stored.namespace, stored.name, obj, stored.version)
+        return other
 
     def now(self) -> str:
         return format_time(self._clock())
@@ -103,24 +140,24 @@ class Objects:
             raise errors.bad_request("resourceVersion should not be set on objects to be created")
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = self._generated(info, namespace, metadata["generateName"])
-        name = metadata.get("name", "")
-        if self.find(info, namespace, name) is not None:
-            raise errors.already_exists(info.plural, info.group, name)
-        self._refuse_in_dying_namespace(info, namespace, name)
+        self._refuse_in_dying_namespace(info, namespace, metadata.get("name", ""))
         return self._store_new(info, namespace, obj, options)
 
     def _store_new(self, info: ResourceInfo, namespace: str, obj: Obj, options: WriteOptions, *, applied: bool = False) -> Obj:
         metadata = obj["metadata"]
-        for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"):
+        for name in _OWN_METADATA:
             metadata.pop(name, None)
         metadata["uid"] = self._new_uid()
         metadata["creationTimestamp"] = self.now()
-        if info.custom or "spec" in obj or "spec" in info.schema.properties:
+        if has_generation(info):
             metadata["generation"] = 1
-        if info.has_status and info.custom:
+        if info.has_status and (info.group, info.kind) not in _BORN_WITH_STATUS:
             obj.pop("status", None)
         obj = self._shaped(info, obj)
         self._check(info, obj, None)
+        name = metadata["name"]
+        if self.find(info, namespace, name) is not None:
+            raise errors.already_exists(info.plural, info.group, name)
         if not applied:
             obj = fields.update(
                 info.schema,
@@ -142,7 +179,14 @@ class Objects:
             raise errors.bad_request(
                 f"the name of the object ({obj['metadata']['name']}) does not match the name on the URL ({name})"
             )
-        old = self.get(info, namespace, name)
+        old = self.find(info, namespace, name)
+        if old is None:
+            if (info.group, info.kind) not in _MADE_BY_REPLACING or options.subresource:
+                raise errors.not_found(info.plural, info.group, name)
+            return self.create(info, namespace, obj, options)
+        if info.custom and not obj["metadata"].get("resourceVersion"):
+            must = invalid("metadata.resourceVersion", 0, "must be specified for an update")
+            raise errors.invalid(info.kind, info.group, name, [must])
         return self._write(info, namespace, old, obj, options)
 
     def patch(self, info: ResourceInfo, namespace: str, name: str, kind: str, patch: Any, options: WriteOptions) -> Obj:
@@ -162,9 +206,11 @@ class Objects:
             raise errors.ApiError(422, "Invalid", f"the patch cannot be applied: {error}") from error
         if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
             raise errors.bad_request("the patch leaves no object")
-        new = self._received(info, namespace, copy.deepcopy(new), options)
+        new = self._received(info, namespace, new, options)
         if new["metadata"].get("name") != name:
-            raise errors.bad_request("the name of an object cannot be changed")
+            raise errors.bad_request(
+                f"the name of the object ({new['metadata'].get('name')}) does not match the name on the URL ({name})"
+            )
         return self._write(info, namespace, old, new, options)
 
     def apply(self, info: ResourceInfo, namespace: str, name: str, applied: Obj, options: WriteOptions) -> tuple[Obj, bool]:
@@ -184,13 +230,14 @@ class Objects:
             raise errors.conflict(info.plural, info.group, name)
         if live is None and options.subresource:
             raise errors.not_found(info.plural, info.group, name)
-        for key in ("creationTimestamp", "generation", "selfLink", "deletionTimestamp"):
+        for key in _OWN_METADATA:
             metadata.pop(key, None)
         if options.subresource == "status":
             applied = {key: value for key, value in applied.items() if key != "spec"}
         elif info.has_status:
             applied.pop("status", None)
         if info.group == "" and info.kind == "Secret" and "stringData" in applied:
+            applied = _fresh(applied)
             default("", "Secret", applied)
         try:
             new = fields.apply(
@@ -209,10 +256,10 @@ class Objects:
             raise errors.apply_conflict(str(error), causes) from error
         if live is None:
             self._refuse_in_dying_namespace(info, namespace, name)
-            return self._store_new(info, namespace, copy.deepcopy(new), options, applied=True), True
+            return self._store_new(info, namespace, {**new, "metadata": dict(new["metadata"])}, options, applied=True), True
         if new is live.object:
             return new, False
-        return self._write(info, namespace, live, copy.deepcopy(new), options, applied=True), False
+        return self._write(info, namespace, live, new, options, applied=True), False
 
     def set_status(self, info: ResourceInfo, namespace: str, name: str, status: Obj, *, manager: str) -> Obj:
         """Replace the status of an object, as a controller of the server does."""
@@ -223,56 +270,12 @@ class Objects:
     def delete(self, info: ResourceInfo, namespace: str, name: str, options: DeleteOptions) -> tuple[Obj, bool]:
         """Delete, or mark for deletion; the object as it is now and whether it is gone; raises ``ApiError``."""
         old = self.get(info, namespace, name)
-        metadata = old.object["metadata"]
-        if options.uid and options.uid != metadata["uid"]:
-            why = f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {metadata['uid']}"
-            raise errors.conflict(info.plural, info.group, name, why)
-        if options.resource_version and options.resource_version != str(old.version):
-            why = (
-                f"Precondition failed: ResourceVersion in precondition: {options.resource_version}, "
-                f"ResourceVersion in object meta: {old.version}"
-            )
-            raise errors.conflict(info.plural, info.group, name, why)
-        finalizers = [f for f in metadata.get("finalizers", ()) if f not in (FOREGROUND, ORPHAN)]
-        marks = [f for f in metadata.get("finalizers", ()) if f in (FOREGROUND, ORPHAN)]
-        if options.propagation == "Foreground":
-            marks = [FOREGROUND]
-        elif options.propagation == "Orphan":
-            marks = [ORPHAN]
-        elif options.propagation == "Background":
-            marks = []
-        if info.storage_key == CRD_KEY and CRD_FINALIZER not in finalizers and _established(old.object):
-            finalizers.append(CRD_FINALIZER)
-        grace = 0
-        if (info.group, info.kind) == ("", "Pod"):
-            asked = options.grace if options.grace is not None else old.object["spec"].get("terminationGracePeriodSeconds", 30)
-            scheduled = bool(old.object["spec"].get("nodeName"))
-            finished = old.object.get("status", {}).get("phase") in ("Succeeded", "Failed")
-            grace = asked if scheduled and not finished else 0
-        holds = bool(finalizers or marks) or grace > 0
-        if (info.group, info.kind) == ("", "Namespace"):
-            holds = holds or bool((old.object.get("spec") or {}).get("finalizers"))
-        if options.dry_run:
-            return old.object, not holds
-        if not holds:
+        deletion.check_preconditions(info, old, options)
+        new = deletion.marked(info, old.object, options, self.now())
+        if options.dry_run or new is old.object:
+            return old.object, new is None
+        if new is None:
             return self._gone(info, namespace, old), True
-        if "deletionTimestamp" in metadata and marks + finalizers == list(metadata.get("finalizers", ())):
-            shorter = (info.group, info.kind) == ("", "Pod") and grace < metadata.get("deletionGracePeriodSeconds", 0)
-            if not shorter:
-                return old.object, False
-        new = {**old.object, "metadata": dict(metadata)}
-        new["metadata"].setdefault("deletionTimestamp", self.now())
-        new["metadata"]["deletionGracePeriodSeconds"] = grace
-        if marks or finalizers:
-            new["metadata"]["finalizers"] = [*finalizers, *marks]
-        elif "finalizers" in new["metadata"]:
-            del new["metadata"]["finalizers"]
-        if "generation" in metadata and "deletionTimestamp" not in metadata:
-            new["metadata"]["generation"] = metadata["generation"] + 1
-        if (info.group, info.kind) == ("", "Namespace"):
-            new["status"] = {**(new.get("status") or {}), "phase": "Terminating"}
-        if info.storage_key == CRD_KEY:
-            new["status"] = _terminating(new.get("status") or {}, self.now())
         return self._put(info, namespace, new, expected=old.version).object, False
 
     def finalize_namespace(self, name: str, spec_finalizers: list[str]) -> Obj:
@@ -280,11 +283,7 @@ class Objects:
         info = self.resource("", "v1", "namespaces")
         old = self.get(info, "", name)
         new = {**old.object, "metadata": dict(old.object["metadata"]), "spec": {"finalizers": spec_finalizers}}
-        if (
-            not spec_finalizers
-            and "deletionTimestamp" in old.object["metadata"]
-            and not old.object["metadata"].get("finalizers")
-        ):
+        if "deletionTimestamp" in new["metadata"] and deletion.is_free(info, new):
             return self._gone(info, "", old)
         return self._put(info, "", new, expected=old.version).object
 
@@ -300,15 +299,16 @@ class Objects:
         """``obj`` as a client sent it, with what the URL says; raises ``ApiError`` when the two disagree."""
         if not isinstance(obj, dict):
             raise errors.bad_request("the body is not an object")
-        if obj.setdefault("apiVersion", info.api_version) != info.api_version:
+        obj = {"apiVersion": info.api_version, "kind": info.kind, **obj}
+        if obj["apiVersion"] != info.api_version:
             raise errors.bad_request(
                 f"the API version in the data ({obj['apiVersion']}) does not match the expected one ({info.api_version})"
             )
-        if obj.setdefault("kind", info.kind) != info.kind:
+        if obj["kind"] != info.kind:
             raise errors.bad_request(f"the kind in the data ({obj['kind']}) does not match the expected kind ({info.kind})")
-        metadata = obj.setdefault("metadata", {})
-        if not isinstance(metadata, dict):
+        if not isinstance(obj.setdefault("metadata", {}), dict):
             raise errors.bad_request("metadata is not an object")
+        metadata = obj["metadata"] = dict(obj["metadata"])
         if info.namespaced:
             if metadata.setdefault("namespace", namespace) != namespace:
                 raise errors.bad_request(
@@ -332,7 +332,7 @@ class Objects:
         return prune(info.schema, obj)  # type: ignore[no-any-return]
 
     def _shaped(self, info: ResourceInfo, obj: Obj) -> Obj:
-        """With defaults. ``obj`` may be changed."""
+        """With defaults."""
         if info.custom:
             return apply_defaults(info.schema, obj)  # type: ignore[no-any-return]
         problems = [error for error in validate(info.schema, obj) if "must be of type" in error.message]
@@ -340,18 +340,21 @@ class Objects:
             raise errors.bad_request(
                 f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: {problems[0]}'
             )
+        obj = _fresh(obj)
         default(info.group, info.kind, obj)
+        if info.group == "" and info.kind == "Service":
+            addresses.allocate(obj, [stored.object for stored in self.storage.objects(info.storage_key)])
         return obj
 
     def _check(self, info: ResourceInfo, obj: Obj, old: Obj | None) -> None:
         """Raises ``ApiError`` when the object may not be stored."""
         name = obj["metadata"].get("name", "")
-        found = rules.name_errors(info, name) if old is None else rules.immutable_errors(info, old, obj)
+        found = rules.name_errors(info, name) if old is None else rules.change_errors(info, old, obj)
         faults = validate(info.schema, obj)
         # Kubernetes checks keys of lists only when it has to merge them; duplicates in built-in kinds are let pass.
         found += faults if info.custom else [fault for fault in faults if fault.kind != "Duplicate value"]
-        if info.storage_key == CRD_KEY:
-            found += rules.crd_errors(obj)
+        if crds.is_crd(info):
+            found += crds.definition_errors(obj)
         if not found:
             found = rules.metadata_errors(obj)
         if found:
@@ -371,14 +374,7 @@ class Objects:
                 f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {before['metadata']['uid']}"
             )
             raise errors.conflict(info.plural, info.group, name, why)
-        for key in (
-            "uid",
-            "creationTimestamp",
-            "deletionTimestamp",
-            "deletionGracePeriodSeconds",
-            "generation",
-            "resourceVersion",
-        ):
+        for key in _OWN_METADATA:
             if key in before["metadata"]:
                 metadata[key] = before["metadata"][key]
             else:
@@ -420,64 +416,35 @@ class Objects:
             )
         if same(before, new):
             return before
-        if options.subresource == "":
-            self._bump(info, before, new)
+        if options.subresource == "" and has_generation(info) and is_new_generation(info, before, new):
+            new["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
         self._check(info, new, before)
         if options.dry_run:
             return new
-        if "deletionTimestamp" in new["metadata"] and not new["metadata"].get("finalizers") and self._free(info, new):
+        if "deletionTimestamp" in new["metadata"] and deletion.is_free(info, new):
             return self._gone(info, namespace, old, last=new)
         return self._put(info, namespace, new, expected=old.version).object
 
-    def _free(self, info: ResourceInfo, obj: Obj) -> bool:
-        """Whether a dying object without finalizers may go at once."""
-        if (info.group, info.kind) == ("", "Namespace"):
-            return not (obj.get("spec") or {}).get("finalizers")
-        return not ((info.group, info.kind) == ("", "Pod") and obj["metadata"].get("deletionGracePeriodSeconds", 0) > 0)
-
-    def _bump(self, info: ResourceInfo, before: Obj, new: Obj) -> None:
-        """A changed spec is a new generation; metadata and status are not."""
-        if "generation" not in before["metadata"]:
-            return
-        skipped = ("metadata", "status", "apiVersion", "kind")
-        left = {key: value for key, value in before.items() if key not in skipped}
-        right = {key: value for key, value in new.items() if key not in skipped}
-        if not same(left, right):
-            new["metadata"] = {**new["metadata"], "generation": before["metadata"]["generation"] + 1}
-
     def _put(self, info: ResourceInfo, namespace: str, obj: Obj, *, expected: int) -> Stored:
         name = obj["metadata"]["name"]
-        if info.storage_key == CRD_KEY and "deletionTimestamp" not in obj["metadata"]:
-            obj["status"] = rules.crd_status(obj, self.now(), clash=self._name_clash(obj))
-        obj["metadata"] = dict(obj["metadata"])
+        if crds.is_crd(info) and "deletionTimestamp" not in obj["metadata"]:
+            obj = {**obj, "status": crds.status(obj, self.now(), clash=crds.name_clash(obj, self.registry))}
+        obj = {**converted(obj, info.storage_version), "metadata": dict(obj["metadata"])}
         try:
             stored = self.storage.put(info.storage_key, namespace if info.namespaced else "", name, obj, expected=expected)
         except VersionMismatch as error:
             raise errors.conflict(info.plural, info.group, name) from error
-        if info.storage_key == CRD_KEY and _established(obj):
+        if crds.is_crd(info) and crds.established(obj):
             self.registry.set_crd(obj)
-        return stored
+        return self.served(info, stored)
 
     def _gone(self, info: ResourceInfo, namespace: str, old: Stored, *, last: Obj | None = None) -> Obj:
         stored = self.storage.delete(info.storage_key, namespace if info.namespaced else "", old.name, expected=old.version)
-        if info.storage_key == CRD_KEY:
+        if crds.is_crd(info):
             self.registry.remove_crd(old.object)
         if last is not None:
             return last
         return stored.object if stored is not None else old.object
-
-    def _name_clash(self, crd: Obj) -> str:
-        """Why the names of a CRD cannot be had, or nothing."""
-        spec = crd["spec"]
-        for info in self.registry:
-            if info.group != spec["group"]:
-                continue
-            if info.plural == spec["names"]["plural"]:
-                if not info.custom:
-                    return f'"{info.plural}" is already in use'
-            elif info.kind == spec["names"]["kind"]:
-                return f'kind "{info.kind}" is already in use'
-        return ""
 
     def _refuse_in_dying_namespace(self, info: ResourceInfo, namespace: str, name: str) -> None:
         if not info.namespaced:
@@ -496,25 +463,13 @@ class Objects:
 
     def _generated(self, info: ResourceInfo, namespace: str, prefix: str) -> str:
         for _ in range(8):
-            name = prefix[:58] + "".join(self._random.choice(_RANDOM_LETTERS) for _ in range(5))
+            name = prefix[:_LONGEST_PREFIX] + "".join(self._random.choice(_RANDOM_LETTERS) for _ in range(5))
             if self.find(info, namespace, name) is None:
                 return name
         raise errors.already_exists(info.plural, info.group, prefix)
 
 
-def _established(crd: Obj) -> bool:
-    return any(c["type"] == "Established" and c["status"] == "True" for c in (crd.get("status") or {}).get("conditions") or ())
-
-
-def _terminating(status: Obj, now: str) -> Obj:
-    conditions = [c for c in status.get("conditions") or () if c["type"] != "Terminating"]
-    conditions.append(
-        {
-            "type": "Terminating",
-            "status": "True",
-            "reason": "InstanceDeletionPending",
-            "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
-            "lastTransitionTime": now,
-        }
-    )
-    return {**status, "conditions": conditions}
+def _fresh(obj: Obj) -> Obj:
+    """A copy that shares nothing with ``obj``."""
+    copied: Obj = msgspec.json.decode(msgspec.json.encode(obj))
+    return copied

@@ -6,11 +6,14 @@ import gzip
 import importlib.resources
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from cozystack.apiserver.schema import ANY, Schema, from_crd, from_openapi
+
+_STORED_ELSEWHERE: Final = {("events.k8s.io", "events"): "/events"}
+_STORED_AS: Final = {"/events": "v1", "autoscaling/horizontalpodautoscalers": "autoscaling/v2"}
 
 
 class SchemaLoader(Protocol):
@@ -36,21 +39,21 @@ class ResourceInfo:
     selectable_fields: tuple[str, ...] = ()
     scale: dict[str, str] | None = None
     raw_schema: dict[str, Any] | None = None
+    storage_version: str = ""
+    """The ``apiVersion`` in which objects are stored."""
     _loader: SchemaLoader | None = None
     _schema: Schema | None = None
 
-    @property
-    def api_version(self) -> str:
-        return f"{self.group}/{self.version}" if self.group else self.version
+    api_version: str = ""
+    storage_key: str = ""
+    """Where objects are stored: the same for every version, and for Events in both of their groups."""
+    list_kind: str = ""
 
-    @property
-    def list_kind(self) -> str:
-        return f"{self.kind}List"
-
-    @property
-    def storage_key(self) -> str:
-        """The same for every version: objects are stored once."""
-        return f"{self.group}/{self.plural}"
+    def __post_init__(self) -> None:
+        self.api_version = f"{self.group}/{self.version}" if self.group else self.version
+        self.storage_key = _STORED_ELSEWHERE.get((self.group, self.plural), f"{self.group}/{self.plural}")
+        self.list_kind = self.list_kind or f"{self.kind}List"
+        self.storage_version = self.storage_version or _STORED_AS.get(self.storage_key, self.api_version)
 
     @property
     def has_status(self) -> bool:
@@ -227,6 +230,7 @@ class _Documents:
 def crd_resources(crd: dict[str, Any]) -> list[ResourceInfo]:
     """One resource for each version that a CRD serves."""
     spec, names = crd["spec"], crd["spec"]["names"]
+    stored = next(version["name"] for version in spec["versions"] if version.get("storage"))
     found = []
     for version in spec["versions"]:
         if not version.get("served"):
@@ -243,6 +247,8 @@ def crd_resources(crd: dict[str, Any]) -> list[ResourceInfo]:
                 plural=names["plural"],
                 singular=names.get("singular") or names["kind"].lower(),
                 kind=names["kind"],
+                list_kind=names.get("listKind") or "",
+                storage_version=f"{spec['group']}/{stored}",
                 namespaced=spec["scope"] == "Namespaced",
                 verbs=("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"),
                 short_names=tuple(names.get("shortNames") or ()),

@@ -1,4 +1,4 @@
-"""Rules for single objects that no schema holds: names, fields that never change, the state of CRDs."""
+"""Rules for single objects that no schema holds: names, labels, and what may not change any more."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from cozystack.api.names import is_dns_label, is_dns_subdomain, is_label_value
 from cozystack.apiserver.resources import ResourceInfo
-from cozystack.apiserver.schema import FieldError, structural_errors
+from cozystack.apiserver.schema import FieldError
 from cozystack.apiserver.schema.check import invalid, required
 
 Obj = dict[str, Any]
@@ -60,8 +60,25 @@ def metadata_errors(obj: Obj) -> list[FieldError]:
     return errors
 
 
-def immutable_errors(info: ResourceInfo, old: Obj, new: Obj) -> list[FieldError]:
-    """Fields that may not change any more."""
+def change_errors(info: ResourceInfo, old: Obj, new: Obj) -> list[FieldError]:
+    """What may not change any more, and has."""
+    return [*_new_finalizers(old, new), *_immutable_errors(info, old, new)]
+
+
+def _new_finalizers(old: Obj, new: Obj) -> list[FieldError]:
+    """An object that is being deleted gets no more finalizers."""
+    if "deletionTimestamp" not in old["metadata"]:
+        return []
+    before = set(old["metadata"].get("finalizers") or ())
+    late = [finalizer for finalizer in new["metadata"].get("finalizers") or () if finalizer not in before]
+    if not late:
+        return []
+    shown = "[]string{" + ", ".join(f'"{finalizer}"' for finalizer in late) + "}"
+    message = f"no new finalizers can be added if the object is being deleted, found new finalizers {shown}"
+    return [FieldError("metadata.finalizers", "Forbidden", f"Forbidden: {message}")]
+
+
+def _immutable_errors(info: ResourceInfo, old: Obj, new: Obj) -> list[FieldError]:
     errors: list[FieldError] = []
 
     def check(path: str, message: str = "field is immutable") -> None:
@@ -114,76 +131,3 @@ def _at(obj: Obj, path: str) -> Any:
     for part in path.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     return value
-
-
-def crd_errors(crd: Obj) -> list[FieldError]:
-    """What is wrong with a CustomResourceDefinition."""
-    spec = crd.get("spec")
-    if not isinstance(spec, dict):
-        return [required("spec")]
-    errors: list[FieldError] = []
-    names = spec.get("names") or {}
-    for path, value in (
-        ("spec.group", spec.get("group")),
-        ("spec.names.plural", names.get("plural")),
-        ("spec.names.kind", names.get("kind")),
-    ):
-        if not value:
-            errors.append(required(path))
-    if spec.get("scope") not in ("Namespaced", "Cluster"):
-        errors.append(
-            FieldError(
-                "spec.scope",
-                "Unsupported value",
-                f'Unsupported value: "{spec.get("scope")}": supported values: "Cluster", "Namespaced"',
-            )
-        )
-    if errors:
-        return errors
-    expected = f"{names['plural']}.{spec['group']}"
-    if crd["metadata"]["name"] != expected:
-        errors.append(
-            invalid("metadata.name", crd["metadata"]["name"], f'must be spec.names.plural+"."+spec.group ("{expected}")')
-        )
-    versions = spec.get("versions") or []
-    if sum(bool(version.get("storage")) for version in versions) != 1:
-        errors.append(invalid("spec.versions", None, "must have exactly one version marked as storage version"))
-    for index, version in enumerate(versions):
-        schema = (version.get("schema") or {}).get("openAPIV3Schema")
-        path = f"spec.versions[{index}].schema.openAPIV3Schema"
-        if schema is None:
-            errors.append(required(path, "schemas are required"))
-        else:
-            errors += structural_errors(schema, path)
-    return errors
-
-
-def crd_status(crd: Obj, now: str, *, clash: str = "") -> Obj:
-    """The status of a CRD: accepted and established at once, unless its names clash with another's."""
-    spec = crd["spec"]
-    old = {c["type"]: c for c in (crd.get("status") or {}).get("conditions") or ()}
-
-    def entry(kind: str, good: bool, reason: str, message: str) -> Obj:
-        status = "True" if good else "False"
-        moved = old[kind]["lastTransitionTime"] if kind in old and old[kind]["status"] == status else now
-        return {"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": moved}
-
-    conditions = (
-        [
-            entry("NamesAccepted", True, "NoConflicts", "no conflicts found"),
-            entry("Established", True, "InitialNamesAccepted", "the initial names have been accepted"),
-        ]
-        if not clash
-        else [
-            entry("NamesAccepted", False, "PluralConflict", clash),
-            entry("Established", False, "NotAccepted", "not all names are accepted"),
-        ]
-    )
-    conditions += [condition for kind, condition in old.items() if kind not in ("NamesAccepted", "Established")]
-    stored = (crd.get("status") or {}).get("storedVersions") or []
-    storage = next(version["name"] for version in spec["versions"] if version.get("storage"))
-    return {
-        "conditions": conditions,
-        "acceptedNames": dict(spec["names"]) if not clash else {"plural": "", "kind": ""},
-        "storedVersions": stored if storage in stored else [*stored, storage],
-    }

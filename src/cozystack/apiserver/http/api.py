@@ -32,6 +32,7 @@ from cozystack.apiserver.objects import MOST_BYTES, DeleteOptions, Objects, Writ
 from cozystack.apiserver.openapi import OpenApi
 from cozystack.apiserver.protobuf import ProtobufError, decode
 from cozystack.apiserver.resources import ResourceInfo
+from cozystack.apiserver.scale import scale_of, scaling_patch
 from cozystack.apiserver.selectors import Predicate, both, field_selector, label_selector
 from cozystack.apiserver.storage import Expired, Storage, Stored, VersionAhead
 
@@ -347,21 +348,13 @@ class ApiServer:
 
     def _scale(self, request: Request, info: ResourceInfo, namespace: str, name: str) -> Response:
         stored = self.objects.get(info, namespace, name)
-        path = ((info.scale or {}).get("specReplicasPath") or ".spec.replicas").strip(".").split(".")
         if request.method in ("PUT", "PATCH"):
-            body = self._json(request)
-            replicas = (body.get("spec") or {}).get("replicas")
-            if not isinstance(replicas, int):
-                raise errors.bad_request("spec.replicas must be a number")
-            patch: Any = replicas
-            for part in reversed(path):
-                patch = {part: patch}
-            options = self._write_options(request)
-            self.objects.patch(info, namespace, name, "merge", patch, options)
+            patch = scaling_patch(info, name, self._json(request))
+            self.objects.patch(info, namespace, name, "merge", patch, self._write_options(request))
             stored = self.objects.get(info, namespace, name)
         elif request.method != "GET":
             raise errors.method_not_allowed()
-        return json_response(_scale_of(info, stored.object, path))
+        return json_response(scale_of(info, stored.object))
 
     def _token(self, request: Request, namespace: str, name: str) -> Response:
         body = self._json(request)
@@ -471,17 +464,3 @@ def _success(info: ResourceInfo, name: str, obj: dict[str, Any]) -> dict[str, An
     if info.group:
         details["group"] = info.group
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-
-
-def _scale_of(info: ResourceInfo, obj: dict[str, Any], path: list[str]) -> dict[str, Any]:
-    value: Any = obj
-    for part in path:
-        value = value.get(part) if isinstance(value, dict) else None
-    keep = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    return {
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": {key: obj["metadata"][key] for key in keep if key in obj["metadata"]},
-        "spec": {"replicas": value if isinstance(value, int) else 0},
-        "status": {"replicas": (obj.get("status") or {}).get("replicas", 0)},
-    }

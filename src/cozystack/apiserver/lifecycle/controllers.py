@@ -12,8 +12,11 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from cozystack.api.time import parse_time
+from cozystack.apiserver.crds import FINALIZER as CRD_FINALIZER
+from cozystack.apiserver.crds import KEY as CRD_KEY
+from cozystack.apiserver.deletion import FOREGROUND, ORPHAN
 from cozystack.apiserver.errors import ApiError
-from cozystack.apiserver.objects import CRD_FINALIZER, CRD_KEY, FOREGROUND, ORPHAN, DeleteOptions, Objects, WriteOptions
+from cozystack.apiserver.objects import DeleteOptions, Objects, WriteOptions
 from cozystack.apiserver.resources import ResourceInfo
 from cozystack.apiserver.storage import Event, Stored
 

@@ -68,9 +68,12 @@ class StateInUse(StateUnusable):
 
 
 class Stored:
-    """One object at one version, and its JSON as soon as somebody asked for it. Nobody changes ``object``."""
+    """One object at one version, and its JSON as soon as somebody asked for it. Nobody changes ``object``.
 
-    __slots__ = ("_encoded", "name", "namespace", "object", "resource", "version")
+    ``others`` is for whoever serves the object in other versions of its kind: what was converted once is kept with it.
+    """
+
+    __slots__ = ("_encoded", "name", "namespace", "object", "others", "resource", "version")
 
     def __init__(self, resource: str, namespace: str, name: str, obj: dict[str, Any], version: int) -> None:
         self.resource = resource
@@ -78,6 +81,7 @@ class Stored:
         self.name = name
         self.object = obj
         self.version = version
+        self.others: dict[str, Stored] | None = None
         self._encoded: bytes | None = None
 
     @property

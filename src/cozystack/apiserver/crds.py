@@ -1,0 +1,130 @@
+"""CustomResourceDefinitions: what is wrong with one, and the state that the server gives it.
+
+A definition is established in the write that stores it: there is nothing to wait for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from cozystack.apiserver.resources import ResourceInfo
+from cozystack.apiserver.schema import FieldError, structural_errors
+from cozystack.apiserver.schema.check import invalid, required
+
+Obj = dict[str, Any]
+
+GROUP: Final = "apiextensions.k8s.io"
+KEY: Final = f"{GROUP}/customresourcedefinitions"
+FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
+
+
+def is_crd(info: ResourceInfo) -> bool:
+    return info.storage_key == KEY
+
+
+def definition_errors(crd: Obj) -> list[FieldError]:
+    """What is wrong with a CustomResourceDefinition."""
+    spec = crd.get("spec")
+    if not isinstance(spec, dict):
+        return [required("spec")]
+    errors: list[FieldError] = []
+    names = spec.get("names") or {}
+    for path, value in (
+        ("spec.group", spec.get("group")),
+        ("spec.names.plural", names.get("plural")),
+        ("spec.names.kind", names.get("kind")),
+    ):
+        if not value:
+            errors.append(required(path))
+    if spec.get("scope") not in ("Namespaced", "Cluster"):
+        errors.append(
+            FieldError(
+                "spec.scope",
+                "Unsupported value",
+                f'Unsupported value: "{spec.get("scope")}": supported values: "Cluster", "Namespaced"',
+            )
+        )
+    if errors:
+        return errors
+    expected = f"{names['plural']}.{spec['group']}"
+    if crd["metadata"]["name"] != expected:
+        errors.append(
+            invalid("metadata.name", crd["metadata"]["name"], f'must be spec.names.plural+"."+spec.group ("{expected}")')
+        )
+    versions = spec.get("versions") or []
+    if sum(bool(version.get("storage")) for version in versions) != 1:
+        errors.append(invalid("spec.versions", None, "must have exactly one version marked as storage version"))
+    for index, version in enumerate(versions):
+        schema = (version.get("schema") or {}).get("openAPIV3Schema")
+        path = f"spec.versions[{index}].schema.openAPIV3Schema"
+        if schema is None:
+            errors.append(required(path, "schemas are required"))
+        else:
+            errors += structural_errors(schema, path)
+    return errors
+
+
+def status(crd: Obj, now: str, *, clash: str = "") -> Obj:
+    """The status of a CRD: accepted and established at once, unless its names clash with another's."""
+    spec = crd["spec"]
+    old = {c["type"]: c for c in (crd.get("status") or {}).get("conditions") or ()}
+
+    def entry(kind: str, good: bool, reason: str, message: str) -> Obj:
+        status = "True" if good else "False"
+        moved = old[kind]["lastTransitionTime"] if kind in old and old[kind]["status"] == status else now
+        return {"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": moved}
+
+    conditions = (
+        [
+            entry("NamesAccepted", True, "NoConflicts", "no conflicts found"),
+            entry("Established", True, "InitialNamesAccepted", "the initial names have been accepted"),
+        ]
+        if not clash
+        else [
+            entry("NamesAccepted", False, "PluralConflict", clash),
+            entry("Established", False, "NotAccepted", "not all names are accepted"),
+        ]
+    )
+    conditions += [condition for kind, condition in old.items() if kind not in ("NamesAccepted", "Established")]
+    stored = (crd.get("status") or {}).get("storedVersions") or []
+    storage = next(version["name"] for version in spec["versions"] if version.get("storage"))
+    return {
+        "conditions": conditions,
+        "acceptedNames": dict(spec["names"]) if not clash else {"plural": "", "kind": ""},
+        "storedVersions": stored if storage in stored else [*stored, storage],
+    }
+
+
+def established(crd: Obj) -> bool:
+    conditions = (crd.get("status") or {}).get("conditions") or ()
+    return any(condition["type"] == "Established" and condition["status"] == "True" for condition in conditions)
+
+
+def terminating(status: Obj, now: str) -> Obj:
+    """The status of a CRD that is being deleted."""
+    conditions = [condition for condition in status.get("conditions") or () if condition["type"] != "Terminating"]
+    conditions.append(
+        {
+            "type": "Terminating",
+            "status": "True",
+            "reason": "InstanceDeletionPending",
+            "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+            "lastTransitionTime": now,
+        }
+    )
+    return {**status, "conditions": conditions}
+
+
+def name_clash(crd: Obj, resources: Iterable[ResourceInfo]) -> str:
+    """Why the names of a CRD cannot be had beside what is served, or nothing."""
+    spec = crd["spec"]
+    for info in resources:
+        if info.group != spec["group"]:
+            continue
+        if info.plural == spec["names"]["plural"]:
+            if not info.custom:
+                return f'"{info.plural}" is already in use'
+        elif info.kind == spec["names"]["kind"]:
+            return f'kind "{info.kind}" is already in use'
+    return ""
