@@ -6,11 +6,13 @@ the first values file over ``values.yaml`` and merge the others into it (specifi
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from helm_python.chart import Chart
 from helm_python.errors import HelmError
 
 from cozystack.api import yaml
+from cozystack.apiserver.schema import Schema, from_crd, from_openapi, unknown_fields, validate
 
 PACKAGES = Path(__file__).resolve().parents[2] / "packages"
 PLATFORM = PACKAGES / "core" / "platform"
@@ -26,7 +29,6 @@ PRESETS = ("default", "isp-full", "isp-hosted", "isp-full-generic")
 KUBE_VERSION = "v1.37.0"
 API_VERSIONS = (
     "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy",
-    "cilium.io/v2/CiliumClusterwideNetworkPolicy",
     "monitoring.coreos.com/v1/ServiceMonitor",
     "operator.victoriametrics.com/v1beta1/VMServiceScrape",
 )
@@ -36,7 +38,7 @@ CLUSTER: dict[str, Any] = {"root-host": "example.org", "cluster-domain": "cozy.l
 Object = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Component:
     """One component of one variant, as its PackageSource has it."""
 
@@ -75,9 +77,7 @@ def components() -> Iterator[Component]:
     """Every component of every variant of every source."""
     for name, source in sources().items():
         for variant in source["spec"]["variants"]:
-            libraries = {
-                library.get("name") or library["path"].rpartition("/")[2]: library["path"] for library in variant.get("libraries", ())
-            }
+            libraries = {lib.get("name") or lib["path"].rpartition("/")[2]: lib["path"] for lib in variant.get("libraries", ())}
             for spec in variant.get("components", ()):
                 used = tuple((library, libraries[library]) for library in spec.get("libraries", ()))
                 yield Component(name, variant["name"], spec, used)
@@ -173,3 +173,42 @@ def of_kind(found: Sequence[Object], kind: str) -> dict[str, Object]:
 
 def _read(path: Path) -> Any:
     return yaml.load(path.read_text(), source=path.name)
+
+
+class Schemas:
+    """What the API server would say about an object: built-in kinds, the platform's own CRDs, and those of all charts."""
+
+    def __init__(self, crds: Sequence[Object]) -> None:
+        folder = resources.files("cozystack.apiserver.data")
+        self._documents = json.loads(gzip.decompress((folder / "openapi-v3.json.gz").read_bytes()))
+        self._known: dict[tuple[str, str], Schema | None] = {}
+        for crd in crds:
+            spec = crd["spec"]
+            for version in spec["versions"]:
+                key = (f"{spec['group']}/{version['name']}", spec["names"]["kind"])
+                self._known[key] = from_crd(version["schema"]["openAPIV3Schema"])
+
+    def faults(self, item: Object) -> list[str]:
+        """Everything that is wrong with an object, unknown fields too."""
+        schema = self._schema(item["apiVersion"], item["kind"])
+        if schema is None:
+            return [f"{item['apiVersion']} {item['kind']} is not known"]
+        errors = [str(error) for error in validate(schema, item)]
+        return errors + [f"{path}: unknown field" for path in unknown_fields(schema, item)]
+
+    def _schema(self, api_version: str, kind: str) -> Schema | None:
+        key = (api_version, kind)
+        if key not in self._known:
+            self._known[key] = self._built_in(api_version, kind)
+        return self._known[key]
+
+    def _built_in(self, api_version: str, kind: str) -> Schema | None:
+        group, _, version = api_version.rpartition("/")
+        document = self._documents.get(f"apis/{api_version}" if group else f"api/{api_version}")
+        if document is None:
+            return None
+        wanted = {"group": group, "version": version, "kind": kind}
+        for name, schema in document["components"]["schemas"].items():
+            if wanted in schema.get("x-kubernetes-group-version-kind", ()):
+                return from_openapi(document, name)
+        return None
