@@ -79,7 +79,7 @@ def install(lock: Path, stamp: str) -> int:
         [*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)],
     ]
     for step in steps:
-        if subprocess.run(step, cwd=ROOT, check=False).returncode != 0:  # noqa: S603
+        if subprocess.run(step, cwd=ROOT, check=False).returncode != 0:
             shutil.rmtree(VENV, ignore_errors=True)
             return fail("the packages could not be installed; pip says why above, and nothing was left behind.")
     STAMP.write_text(stamp + "\n")

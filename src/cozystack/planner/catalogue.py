@@ -93,6 +93,7 @@ class Catalogue:
         self._made: dict[str, dict[str, tuple[str, ...]]] = {}
         self._repository_users: Relation[_RepositoryKey, str] = Relation()
         self._owned: Relation[str, Key] = Relation()
+        self._chart_users: Relation[str, Key] = Relation()
         self._waiters: Relation[Key, Key] = Relation()
         self._privileged: Relation[str, Key] = Relation()
         self._privileged_wishes: Relation[str, str] = Relation()
@@ -397,6 +398,7 @@ class Catalogue:
         _put(self._releases, key, release)
         self._owned.replace(key, _owners(old), _owners(release))
         self._dirty_packages |= self._owners(key)
+        self._chart_users.replace(key, _charts(old), _charts(release))
         self._waiters.replace(key, _references(old), _references(release))
         was_privileged, privileged = _is_privileged(old), _is_privileged(release)
         if was_privileged != privileged:
@@ -423,6 +425,8 @@ class Catalogue:
             _put(self._artifacts, key.name, artifact)
             self._touch_makers(key.name)
             self._dirty_packages |= self._artifact_users[key.name]
+            for user in self._chart_users[key.name]:
+                self._dirty_packages |= self._owners(user)
         return self._settle()
 
     def _replace_repository(self, key: _RepositoryKey, repository: Repository | None) -> Affected:
@@ -594,6 +598,10 @@ def _references(release: HelmRelease | None) -> Iterator[Key]:
     if release is not None:
         for reference in release.spec.depends_on:
             yield Key(reference.namespace or release.metadata.namespace, reference.name)
+
+
+def _charts(release: HelmRelease | None) -> list[str]:
+    return [release.spec.chart_ref.name] if release is not None and release.spec.chart_ref is not None else []
 
 
 def _is_privileged(release: HelmRelease | None) -> bool:
