@@ -1,0 +1,5 @@
+import sys
+
+from cozystack.flux.main import main
+
+sys.exit(main())
