@@ -1,206 +1,348 @@
-"""The package repository as Flux and Helm see it: charts put together from PackageSources, and rendered by real Helm.
+"""The package repository as the platform sees it: planned by the planner, put together as artifacts, rendered by real Helm.
 
-``assemble`` does for one component what the artifact generator does: copy the chart, put the libraries into ``charts/``, write
-the first values file over ``values.yaml`` and merge the others into it (specification, operator 3.3).
+Nothing here imitates a step that the platform does. PackageSources become ArtifactGenerators by the planner, these become
+charts by the copy operations of the artifact generator, values are composed as for a HelmRelease, and Helm renders them.
 """
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import gzip
 import json
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from helm_python import _native
-from helm_python.chart import Chart
-from helm_python.errors import HelmError
+import msgspec
 
-from cozystack.api import yaml
+from cozystack.api import names, yaml
+from cozystack.api.cozystack import Component, Package, PackageSource, Variant
+from cozystack.api.crds import crds as own_crds
+from cozystack.api.flux import HelmRelease
+from cozystack.api.meta import Key
 from cozystack.apiserver.schema import Schema, from_crd, from_openapi, unknown_fields, validate
+from cozystack.flux.charts import chart_of
+from cozystack.flux.copying import build
+from cozystack.flux.values import compose
+from cozystack.helm import ChartError, HelmEngine, LintMessage, RenderRequest, ValuesError, deep_merge
+from cozystack.operator.platform import package_source, parse_platform_source, source_object
+from cozystack.planner import Catalogue, PlatformPlan, plan_platform, plan_source
+
+T = TypeVar("T")
+Object = dict[str, Any]
 
 PACKAGES = Path(__file__).resolve().parents[2] / "packages"
 PLATFORM = PACKAGES / "core" / "platform"
+FLUX_CRDS = PACKAGES / "core" / "flux-aio" / "crds"
 PRESETS = ("default", "isp-full", "isp-hosted", "isp-full-generic")
-KUBE_VERSION = "v1.37.0"
+# Kinds that charts ask for before they render objects of them.
 API_VERSIONS = (
     "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy",
     "monitoring.coreos.com/v1/ServiceMonitor",
     "operator.victoriametrics.com/v1beta1/VMServiceScrape",
 )
-# What every release is given as values besides its own.
-CLUSTER: dict[str, Any] = {"root-host": "example.org", "cluster-domain": "cozy.local", "expose-ingress": "tenant-root"}
-
-Object = dict[str, Any]
+_POD_OWNERS = ("DaemonSet", "Deployment", "Job", "ReplicaSet", "StatefulSet")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Component:
+class Helm:
+    """A Helm engine behind plain calls, on an event loop of its own."""
+
+    def __init__(self, runner: asyncio.Runner, engine: HelmEngine) -> None:
+        self._runner = runner
+        self._engine = engine
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(work)
+
+    def lint(self, chart: Path, values: Mapping[str, Any] | None = None) -> list[LintMessage]:
+        return self.run(self._engine.lint(chart, dict(values or {})))
+
+    def render(self, chart: Path, key: Key, values: Mapping[str, Any] | None = None) -> Rendered:
+        request = RenderRequest(
+            chart=str(chart), name=key.name, namespace=key.namespace, values=dict(values or {}), api_versions=API_VERSIONS
+        )
+        found = self.run(self._engine.render(request))
+        texts = sorted(found.manifests.items())
+        return Rendered(
+            objects=tuple(item for path, text in texts for item in documents(text, path)),
+            crds=tuple(item for text in found.crds for item in documents(text, f"{chart.name}/crds")),
+            notes=found.notes,
+        )
+
+    def refusal(self, chart: Path, key: Key, values: Mapping[str, Any]) -> str:
+        """Why a chart does not render."""
+        try:
+            self.render(chart, key, values)
+        except (ChartError, ValuesError) as error:
+            return str(error)
+        raise AssertionError("the chart renders")
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What a release brings: the objects of its templates, and the CRDs of its chart's folder ``crds``."""
+
+    objects: tuple[Object, ...]
+    crds: tuple[Object, ...] = ()
+    notes: str = ""
+
+    @property
+    def everything(self) -> tuple[Object, ...]:
+        return self.crds + self.objects
+
+    def of_kind(self, kind: str) -> dict[str, Object]:
+        """Objects by name."""
+        return {item["metadata"]["name"]: item for item in self.everything if item["kind"] == kind}
+
+    @property
+    def definitions(self) -> tuple[Object, ...]:
+        return tuple(item for item in self.everything if item["kind"] == "CustomResourceDefinition")
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
     """One component of one variant, as its PackageSource has it."""
 
-    package: str
-    variant: str
-    spec: Mapping[str, Any]
-    libraries: tuple[tuple[str, str], ...]
-
-    @property
-    def name(self) -> str:
-        return str(self.spec["name"])
-
-    @property
-    def namespace(self) -> str:
-        return str(self.spec.get("install", {}).get("namespace", "cozy-system"))
-
-    @property
-    def release(self) -> str:
-        return str(self.spec.get("install", {}).get("releaseName", self.name))
+    source: PackageSource
+    variant: Variant
+    component: Component
 
     @property
     def artifact(self) -> str:
-        return "-".join(part.replace(".", "-") for part in (self.package, self.variant, self.name))
+        return names.artifact_name(self.source.metadata.name, self.variant.name, self.component.name)
+
+    @property
+    def key(self) -> Key:
+        """Its release; one that is not installed is rendered as if a tenant used it."""
+        install = self.component.install
+        if install is None:
+            return Key("tenant-root", self.component.name)
+        return Key(install.namespace, install.release_name or self.component.name)
 
     def __str__(self) -> str:
-        return f"{self.package}/{self.variant}/{self.name}"
+        return f"{self.source.metadata.name}/{self.variant.name}/{self.component.name}"
+
+
+class Charts:
+    """The charts of all artifacts, written to disk when they are asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._written: dict[str, Path] = {}
+
+    def of(self, source: PackageSource, artifact: str) -> Path:
+        """The chart that an artifact of ``source`` holds."""
+        if artifact not in self._written:
+            view = Catalogue()
+            view.set_source(source)
+            generator = plan_source(view, source.metadata.name).generator
+            assert generator is not None
+            output = next(each for each in generator.spec.artifacts if each.name == artifact)
+            alias = generator.spec.sources[0].alias
+            chart = chart_of(build(output.copy, {alias: _files()}), f"sha256:{'0' * 64}")
+            root = self._folder / artifact / chart.name
+            for path, content in chart.files.items():
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                (root / path).write_bytes(content)
+            self._written[artifact] = root
+        return self._written[artifact]
+
+
+class Platform:
+    """The platform installed with one preset, up to the releases that the planner wants."""
+
+    def __init__(self, helm: Helm, charts: Charts, preset: str, values: Mapping[str, Any] | None = None) -> None:
+        self._helm = helm
+        self._charts = charts
+        self.preset = preset
+        self.chart = platform_chart(charts, preset)
+        self.rendered = helm.render(self.chart, PLATFORM_RELEASE, platform_values(values))
+
+    @cached_property
+    def shared_values(self) -> dict[str, str]:
+        """The data of the Secret that all packages read."""
+        data: dict[str, str] = self.rendered.of_kind("Secret")[names.VALUES_SECRET]["data"]
+        return data
+
+    @cached_property
+    def cluster(self) -> dict[str, Any]:
+        """The map ``_cluster``."""
+        values: dict[str, Any] = yaml.load(base64.b64decode(self.shared_values["values.yaml"]))
+        return dict(values["_cluster"])
+
+    @cached_property
+    def view(self) -> Catalogue:
+        """The catalogue after the platform's release, on a cluster where nothing else is yet."""
+        view = Catalogue()
+        with view.batch():
+            for item in self.rendered.objects:
+                if item["kind"] == "PackageSource":
+                    view.set_source(msgspec.convert(item, PackageSource))
+                elif item["kind"] == "Package":
+                    view.set_package(msgspec.convert(item, Package))
+        for namespace in view.target_namespaces:
+            view.set_values_secret(namespace)
+        return view
+
+    @cached_property
+    def plan(self) -> PlatformPlan:
+        return plan_platform(self.view)
+
+    @property
+    def packages(self) -> dict[str, Object]:
+        return self.rendered.of_kind("Package")
+
+    @cached_property
+    def releases(self) -> dict[Key, Rendered]:
+        """What each release that is wanted renders to."""
+        found = {}
+        for name in self.view.packages:
+            source = self.view.source(name)
+            assert source is not None
+            for release in self.view.desired(name):
+                assert release.spec.chart_ref is not None
+                chart = self._charts.of(source, release.spec.chart_ref.name)
+                found[release.key] = self._helm.render(chart, release.key, self.values_of(release))
+        return found
+
+    def values_of(self, release: HelmRelease) -> dict[str, Any]:
+        async def read(kind: str, key: Key) -> dict[str, str] | None:
+            return self.shared_values if (kind, key.name) == ("Secret", names.VALUES_SECRET) else None
+
+        return self._helm.run(compose(release, read))
+
+    def release(self, name: str) -> Rendered:
+        """What the release of that name renders to."""
+        (found,) = (rendered for key, rendered in self.releases.items() if key.name == name)
+        return found
+
+
+# The release that the operator makes of the platform's own chart.
+PLATFORM_RELEASE = Key(names.SYSTEM_NAMESPACE, "cozystack-platform")
 
 
 @cache
-def sources() -> dict[str, Object]:
-    """The catalogue: PackageSources by name, in the order of their files."""
-    return {source["metadata"]["name"]: source for source in map(_read, sorted((PLATFORM / "sources").glob("*.yaml")))}
+def _files() -> dict[str, bytes]:
+    """The repository as an artifact holds it."""
+    return {str(path.relative_to(PACKAGES)): path.read_bytes() for path in sorted(PACKAGES.rglob("*")) if path.is_file()}
 
 
-def components() -> Iterator[Component]:
+@cache
+def sources() -> dict[str, PackageSource]:
+    """The catalogue by name."""
+    found = [msgspec.convert(value, PackageSource, strict=True) for value in source_objects()]
+    return {source.metadata.name: source for source in found}
+
+
+@cache
+def source_objects() -> tuple[Object, ...]:
+    """The catalogue as its files hold it."""
+    return tuple(yaml.load(path.read_text(), source=path.name) for path in sorted((PLATFORM / "sources").glob("*.yaml")))
+
+
+def uses() -> Iterator[Use]:
     """Every component of every variant of every source."""
-    for name, source in sources().items():
-        for variant in source["spec"]["variants"]:
-            libraries = {lib.get("name") or lib["path"].rpartition("/")[2]: lib["path"] for lib in variant.get("libraries", ())}
-            for spec in variant.get("components", ()):
-                used = tuple((library, libraries[library]) for library in spec.get("libraries", ()))
-                yield Component(name, variant["name"], spec, used)
+    for source in sources().values():
+        for variant in source.spec.variants:
+            for component in variant.components:
+                yield Use(source, variant, component)
 
 
-def assemble(component: Component, folder: Path) -> Path:
-    """Write the chart of a component below ``folder``; returns its own folder."""
-    path = PACKAGES / component.spec["path"]
-    chart = folder / component.artifact / path.name
-    shutil.copytree(path, chart)
-    for name, library in component.libraries:
-        shutil.copytree(PACKAGES / library, chart / "charts" / name)
-    files = [path / file for file in component.spec.get("valuesFiles", ())]
-    if files:
-        merged: Any = {}
-        for file in files:
-            merged = merge(merged, _read(file) or {})
-        (chart / "values.yaml").write_text(yaml.dump(merged))
-    return chart
+def chart_folders() -> list[Path]:
+    """The folders of all charts."""
+    return [path.parent for path in sorted(PACKAGES.glob("*/*/Chart.yaml"))]
 
 
-def merge(below: Any, above: Any) -> Any:
-    """Maps are merged, everything else is replaced."""
-    if isinstance(below, dict) and isinstance(above, dict):
-        return {**below, **{key: merge(below[key], value) if key in below else value for key, value in above.items()}}
-    return above
-
-
-def load(path: Path) -> Chart:
-    return Chart.load(path)
-
-
-def render(
-    chart: Chart,
-    values: Mapping[str, Any] | None = None,
-    *,
-    name: str,
-    namespace: str,
-    api_versions: Sequence[str] = API_VERSIONS,
-) -> dict[str, str]:
-    """Texts by template, as ``helm template`` would give them; raises ``HelmError``."""
-    options = {"name": name, "namespace": namespace, "kube_version": KUBE_VERSION, "api_versions": list(api_versions)}
-    texts: dict[str, str] = json.loads(
-        _native.call_string("helm_render", chart._raw(), json.dumps(values or {}), json.dumps(options))
-    )
-    return texts
-
-
-def objects(texts: Mapping[str, str]) -> list[Object]:
-    """The objects in rendered texts, notes left out."""
-    found = []
-    for path, text in sorted(texts.items()):
-        if not path.endswith("NOTES.txt"):
-            found += [document.value for document in yaml.load_all(text, source=path) if document.value is not None]
-    return found
-
-
-def crds(chart: Chart) -> list[Object]:
-    """The objects of the folder ``crds/`` of a chart."""
-    return [
-        document.value for file in chart.crds for document in yaml.load_all(file["data"], source=file["name"]) if document.value
-    ]
-
-
-def failure(chart: Chart, values: Mapping[str, Any], *, name: str, namespace: str) -> str:
-    """Why a chart does not render."""
-    try:
-        render(chart, values, name=name, namespace=namespace)
-    except HelmError as error:
-        return str(error)
-    raise AssertionError("the chart renders")
-
-
-@cache
-def platform_chart(preset: str, folder: Path) -> Chart:
-    """The platform's chart with the values of a preset, as its artifact has them."""
-    files = ["values.yaml", *([] if preset == "default" else [f"values-{preset}.yaml"])]
-    spec = {"name": "platform", "path": "core/platform", "valuesFiles": files}
-    return load(assemble(Component("cozystack.cozystack-platform", preset, spec, ()), folder))
+def platform_chart(charts: Charts, preset: str) -> Path:
+    """The chart that the operator's own PackageSource gives for a preset."""
+    described = parse_platform_source(url="oci://example.org/packages", ref="tag=1", name="cozystack-platform", secret="")
+    assert described is not None
+    source = package_source(described)
+    return charts.of(source, names.artifact_name(source.metadata.name, preset, "platform"))
 
 
 def platform_values(values: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Values by which the platform's chart renders without a cluster."""
-    source = {"sourceRef": {"spec": {"url": "oci://example.org/packages", "interval": "5m0s"}}}
-    merged: dict[str, Any] = merge(source, dict(values or {}))
+    """Values by which the platform's chart renders without a cluster: the spec of its own source is given, not looked up."""
+    described = parse_platform_source(url="oci://example.org/packages", ref="tag=1", name="cozystack-platform", secret="")
+    assert described is not None
+    merged: dict[str, Any] = deep_merge({"sourceRef": {"spec": source_object(described)["spec"]}}, dict(values or {}))
     return merged
 
 
-def of_kind(found: Sequence[Object], kind: str) -> dict[str, Object]:
-    """Objects of a kind by name."""
-    return {item["metadata"]["name"]: item for item in found if item["kind"] == kind}
+def documents(text: str, source: str) -> list[Object]:
+    """The objects in a text."""
+    return [document.value for document in yaml.load_all(text, source=source) if document.value is not None]
 
 
-def _read(path: Path) -> Any:
-    return yaml.load(path.read_text(), source=path.name)
+def identity(item: Object) -> str:
+    metadata = item["metadata"]
+    name = "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))
+    return f"{item['apiVersion']} {item['kind']} {name}"
+
+
+def pods(items: Iterable[Object]) -> Iterator[tuple[Object, Object]]:
+    """Objects that make Pods, each with its Pod template."""
+    for item in items:
+        if item["kind"] in _POD_OWNERS:
+            yield item, item["spec"]["template"]
+        elif item["kind"] == "CronJob":
+            yield item, item["spec"]["jobTemplate"]["spec"]["template"]
+        elif item["kind"] == "Pod":
+            yield item, item
+
+
+def containers(pod: Object) -> list[Object]:
+    spec = pod["spec"]
+    return [*spec.get("initContainers", ()), *spec["containers"]]
+
+
+@cache
+def built_in_scopes() -> dict[tuple[str, str], bool]:
+    """Whether a kind that the API server brings is namespaced, by ``(apiVersion, kind)``."""
+    discovery = json.loads((resources.files("cozystack.apiserver.data") / "discovery.json").read_bytes())
+    scopes = {}
+    for group in [*discovery["api"]["items"], *discovery["apis"]["items"]]:
+        for version in group["versions"]:
+            name = group["metadata"].get("name", "")
+            api_version = f"{name}/{version['version']}" if name else version["version"]
+            for resource in version["resources"]:
+                scopes[api_version, resource["responseKind"]["kind"]] = resource["scope"] == "Namespaced"
+    return scopes
 
 
 class Schemas:
-    """What the API server would say about an object: built-in kinds, the platform's own CRDs, and those of all charts."""
+    """What an API server with some CRDs would say about an object: what it is, and what is wrong with it."""
 
-    def __init__(self, crds: Sequence[Object]) -> None:
-        folder = resources.files("cozystack.apiserver.data")
-        self._documents = json.loads(gzip.decompress((folder / "openapi-v3.json.gz").read_bytes()))
+    def __init__(self, definitions: Iterable[Object]) -> None:
+        data = resources.files("cozystack.apiserver.data") / "openapi-v3.json.gz"
+        self._documents = json.loads(gzip.decompress(data.read_bytes()))
         self._known: dict[tuple[str, str], Schema | None] = {}
-        for crd in crds:
-            spec = crd["spec"]
+        self._scopes = dict(built_in_scopes())
+        for item in definitions:
+            spec = item["spec"]
             for version in spec["versions"]:
                 key = (f"{spec['group']}/{version['name']}", spec["names"]["kind"])
                 self._known[key] = from_crd(version["schema"]["openAPIV3Schema"])
+                self._scopes[key] = spec["scope"] == "Namespaced"
+
+    def namespaced(self, item: Object) -> bool | None:
+        """``None`` for a kind that is not known."""
+        return self._scopes.get((item["apiVersion"], item["kind"]))
 
     def faults(self, item: Object) -> list[str]:
         """Everything that is wrong with an object, unknown fields too."""
-        schema = self._schema(item["apiVersion"], item["kind"])
+        key = (item["apiVersion"], item["kind"])
+        if key not in self._known:
+            self._known[key] = self._built_in(*key)
+        schema = self._known[key]
         if schema is None:
-            return [f"{item['apiVersion']} {item['kind']} is not known"]
+            return [f"{key[0]} {key[1]} is not known"]
         errors = [str(error) for error in validate(schema, item)]
         return errors + [f"{path}: unknown field" for path in unknown_fields(schema, item)]
-
-    def _schema(self, api_version: str, kind: str) -> Schema | None:
-        key = (api_version, kind)
-        if key not in self._known:
-            self._known[key] = self._built_in(api_version, kind)
-        return self._known[key]
 
     def _built_in(self, api_version: str, kind: str) -> Schema | None:
         group, _, version = api_version.rpartition("/")
@@ -212,3 +354,20 @@ class Schemas:
             if wanted in schema.get("x-kubernetes-group-version-kind", ()):
                 return from_openapi(document, name)
         return None
+
+
+@cache
+def bootstrap_crds() -> tuple[Object, ...]:
+    """The CRDs that the operator brings up before any package: its own and those of Flux."""
+    flux = [json.loads(path.read_bytes()) for path in sorted(FLUX_CRDS.glob("*.json"))]
+    return (*own_crds(), *flux)
+
+
+def served_kinds(definitions: Sequence[Object]) -> set[tuple[str, str]]:
+    """``(apiVersion, kind)`` of everything that CRDs define."""
+    return {
+        (f"{item['spec']['group']}/{version['name']}", item["spec"]["names"]["kind"])
+        for item in definitions
+        for version in item["spec"]["versions"]
+        if version.get("served")
+    }
