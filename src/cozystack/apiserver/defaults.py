@@ -151,6 +151,7 @@ def _stateful_set(obj: Obj) -> None:
     for claim in spec.get("volumeClaimTemplates") or ():
         _map(claim, "spec").setdefault("volumeMode", "Filesystem")
     _template(spec)
+    _counts(obj, "replicas")
 
 
 def _daemon_set(obj: Obj) -> None:
@@ -162,6 +163,15 @@ def _daemon_set(obj: Obj) -> None:
         rolling.setdefault("maxSurge", 0)
         rolling.setdefault("maxUnavailable", 1)
     _template(spec)
+    _counts(obj, "currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady")
+
+
+def _counts(obj: Obj, *names: str) -> None:
+    """Counts of a status that are written even when they are zero."""
+    status = obj.get("status")
+    if isinstance(status, dict):
+        for name in names:
+            status.setdefault(name, 0)
 
 
 def _job(obj: Obj) -> None:

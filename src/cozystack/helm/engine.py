@@ -24,6 +24,8 @@ class Release(msgspec.Struct, frozen=True):
     last_deployed: str = ""
     manifest: str = ""
     notes: str = ""
+    mark: str = ""
+    """What its maker marked it with; empty in a history."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -52,6 +54,8 @@ class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True):
     take_ownership: bool = False
     replace: bool = False
     description: str = ""
+    mark: str = ""
+    """A label value by which ``status`` tells this revision from others, such as part of a digest."""
 
 
 class RenderRequest(msgspec.Struct, frozen=True, kw_only=True):

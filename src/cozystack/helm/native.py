@@ -18,7 +18,7 @@ import msgspec
 
 from cozystack.helm.engine import LintMessage, Release, ReleaseRequest, Rendered, RenderRequest, Target
 from cozystack.helm.errors import ChartError, HelmCrashed, HelmError, HelmUnavailable, ReleaseNotFound, ValuesError, typed
-from cozystack.helm.worker import LENGTH, frame
+from cozystack.helm.worker import LENGTH, MARK_LABEL, frame
 
 _KINDS: dict[str, type[HelmError]] = {
     "HelmChartLoadError": ChartError,
@@ -256,6 +256,7 @@ def release_of(summary: dict[str, Any]) -> Release:
         ),
         manifest=str(summary.get("manifest") or ""),
         notes=str(info.get("notes") or summary.get("notes") or ""),
+        mark=str((summary.get("labels") or {}).get(MARK_LABEL, "")),
     )
 
 

@@ -14,6 +14,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
 
+MARK_LABEL = "operator.cozystack.io/mark"
 LENGTH = struct.Struct(">I")
 
 
@@ -106,6 +107,7 @@ class Worker:
             "force_conflicts": request["force_conflicts"],
             "take_ownership": request["take_ownership"],
             "description": request["description"],
+            "labels": {MARK_LABEL: request["mark"]} if request["mark"] else "",
         }
 
     def _write(self, function: str, request: dict[str, Any], options: dict[str, Any]) -> Any:

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from cozystack.api.meta import Key
-from cozystack.kube import Client, Informer
+from cozystack.kube import Client, Informer, key_of
 from cozystack.kube.clock import Clock
 from cozystack.kube.errors import Conflict, Invalid, NotFound
 from cozystack.runtime import Controller, Done, Log, RequeueAfter, Result
@@ -182,7 +182,7 @@ class Kubelet:
 
     def _environment_of(self, pod: Obj, container: Obj, credentials: Credentials) -> dict[str, str]:
         """The container's environment over a bare one; the API server is where it really is, whatever the chart says."""
-        keep = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "COZYSTACK_HELM")
+        keep = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "COZYSTACK_HELM")
         result = {name: self._environment[name] for name in keep if name in self._environment}
         result["PYTHONUNBUFFERED"] = "1"
         result["HOSTNAME"] = pod["metadata"]["name"]
@@ -225,7 +225,7 @@ class Kubelet:
         shown = code if code >= 0 else 128 - code
         if policy != "Always" and (code == 0 or policy == "Never"):
             await self._stop_processes(running, 5.0)
-            await self._report(key, pod, "succeeded" if code == 0 else "failed", code=shown, message=self._last_words(pod))
+            await self._report(key, pod, "succeeded" if code == 0 else "failed", code=shown, message=self.last_words(pod))
             self._running.pop(key, None)
             return Done()
         now = self._clock.monotonic()
@@ -235,7 +235,7 @@ class Kubelet:
             delay = min(FIRST_RESTART * 2**running.quick_failures, LONGEST_RESTART)
             running.quick_failures += 1
             running.restart_at = now + delay
-            await self._report(key, pod, "crash-loop", code=shown, message=self._last_words(pod))
+            await self._report(key, pod, "crash-loop", code=shown, message=self.last_words(pod))
         if now < running.restart_at:
             return RequeueAfter(running.restart_at - now)
         running.restart_at = None
@@ -244,7 +244,7 @@ class Kubelet:
         await self._report(key, pod, "running")
         return Done()
 
-    def _last_words(self, pod: Obj) -> str:
+    def last_words(self, pod: Obj) -> str:
         """The end of the first real container's log: what a person would look for first."""
         for container in pod["spec"]["containers"]:
             path = self.log_file(pod, container["name"])
@@ -284,23 +284,44 @@ class Kubelet:
         running = self._running.get(key)
         return running.processes.get(container) if running else None
 
+    def all_running(self) -> bool:
+        """Whether every real Pod that should run does."""
+        for pod in self._pods.store.objects():
+            if is_real(pod) and not is_deleting(pod) and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed"):
+                running = self._running.get(key_of(pod))
+                if running is None or not running.processes or running.ended:
+                    return False
+        return True
+
     def pids(self) -> list[int]:
         return [process.pid for running in self._running.values() for process in running.processes.values()]
 
     def log_file(self, pod: Obj, container: str) -> Path:
         return self._folder / str(pod["metadata"]["uid"]) / f"{container}.log"
 
-    async def read_log(self, pod: Obj, container: str, *, follow: bool = False, previous: bool = False) -> AsyncIterator[bytes]:
-        """The log of a container from its beginning; with ``follow`` until its process ends."""
+    def _log_path(self, pod: Obj, container: str, previous: bool) -> Path:
         path = self.log_file(pod, container)
-        if previous:
-            path = path.with_suffix(".previous.log")
+        return path.with_suffix(".previous.log") if previous else path
+
+    def bytes_before(self, pod: Obj, container: str, lines: int, *, previous: bool = False) -> int:
+        """Where the last ``lines`` lines of a container's log begin."""
+        path = self._log_path(pod, container, previous)
+        content = path.read_bytes() if path.exists() else b""
+        kept = content.splitlines(keepends=True)[-lines:] if lines else []
+        return len(content) - sum(map(len, kept))
+
+    async def read_log(
+        self, pod: Obj, container: str, *, follow: bool = False, previous: bool = False, skip: int = 0
+    ) -> AsyncIterator[bytes]:
+        """The log of a container from byte ``skip``; with ``follow`` until its process ends."""
+        path = self._log_path(pod, container, previous)
         if not path.exists():
             if not is_real(pod):
                 yield b"this Pod is simulated: nothing runs in it\n"
             return
         key = Key(pod["metadata"]["namespace"], pod["metadata"]["name"])
         with path.open("rb") as source:
+            source.seek(skip)
             while True:
                 chunk = source.read(65536)
                 if chunk:

@@ -75,14 +75,18 @@ def reconcile_api_service(item: Obj, now: datetime) -> list[Action]:
     return status_action(item, {"conditions": [available]})
 
 
-def node(now: datetime, version: str) -> Obj:
+def node(version: str) -> Obj:
     """The one node of the sandbox, without its status."""
     from cozystack.sandbox.workloads.sets import NODE_LABELS
 
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": NODE_LABELS["kubernetes.io/hostname"], "labels": dict(NODE_LABELS)},
+        "metadata": {
+            "name": NODE_LABELS["kubernetes.io/hostname"],
+            "labels": dict(NODE_LABELS),
+            "annotations": {"sandbox.cozystack.io/kubelet": f"stand-in, {version}"},
+        },
     }
 
 
