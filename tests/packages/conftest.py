@@ -25,10 +25,32 @@ def charts(tmp_path_factory: pytest.TempPathFactory) -> Charts:
     return Charts(tmp_path_factory.mktemp("charts"))
 
 
+# A full platform with all that can be chosen besides.
+EVERYTHING = {
+    "bundles": {
+        "enabledPackages": [
+            "cozystack.external-dns",
+            "cozystack.external-secrets-operator",
+            "cozystack.monitoring",
+            "cozystack.nfs-driver",
+        ]
+    },
+    "authentication": {"oidc": {"enabled": True}},
+    "gateway": {"enabled": True},
+    "networking": {"encryption": {"enabled": True}},
+    "backupStorage": {"bucket": "backups", "region": "eu", "credentialsSecret": "backups"},
+}
+
+
 @pytest.fixture(scope="session")
 def platform(helm: Helm, charts: Charts) -> Callable[[str], Platform]:
-    """The platform by the name of a preset."""
-    return cache(lambda preset: Platform(helm, charts, preset))
+    """The platform by the name of a preset, or ``everything``."""
+
+    @cache
+    def made(name: str) -> Platform:
+        return Platform(helm, charts, "isp-full", EVERYTHING) if name == "everything" else Platform(helm, charts, name)
+
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from support.packages import (
     built_in_scopes,
     containers,
     identity,
+    is_pinned,
     pods,
     uses,
 )
@@ -236,14 +237,6 @@ def test_the_schemas_find_what_is_wrong(schemas: Schemas) -> None:
     assert schemas.faults(package) == ["spec.varient: unknown field"]
     assert schemas.faults({"apiVersion": "acme.test/v1", "kind": "Anvil"}) == ["acme.test/v1 Anvil is not known"]
     assert ("apps/v1", "Deployment") in built_in_scopes()
-
-
-def is_pinned(image: str) -> bool:
-    """Whether an image names a digest, or a tag that does not move."""
-    if "@sha256:" in image:
-        return True
-    _, _, tag = image.rpartition("/")[2].partition(":")
-    return tag not in ("", "latest", "main", "master", "edge")
 
 
 def beyond_baseline(pod: Mapping[str, Any]) -> list[str]:

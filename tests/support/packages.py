@@ -10,6 +10,7 @@ import asyncio
 import base64
 import gzip
 import json
+import shutil
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -151,6 +152,11 @@ class Charts:
             self._written[artifact] = root
         return self._written[artifact]
 
+    @staticmethod
+    def copy(chart: Path, folder: Path) -> Path:
+        """A chart of its own, to be changed."""
+        return shutil.copytree(chart, folder / chart.name)
+
 
 class Platform:
     """The platform installed with one preset, up to the releases that the planner wants."""
@@ -177,6 +183,9 @@ class Platform:
     @cached_property
     def view(self) -> Catalogue:
         """The catalogue after the platform's release, on a cluster where nothing else is yet."""
+        return self.catalogue()
+
+    def catalogue(self) -> Catalogue:
         view = Catalogue()
         with view.batch():
             for item in self.rendered.objects:
@@ -298,6 +307,14 @@ def pods(items: Iterable[Object]) -> Iterator[tuple[Object, Object]]:
 def containers(pod: Object) -> list[Object]:
     spec = pod["spec"]
     return [*spec.get("initContainers", ()), *spec["containers"]]
+
+
+def is_pinned(image: str) -> bool:
+    """Whether an image names a digest, or a tag that does not move."""
+    if "@sha256:" in image:
+        return True
+    _, _, tag = image.rpartition("/")[2].partition(":")
+    return tag not in ("", "latest", "main", "master", "edge")
 
 
 @cache

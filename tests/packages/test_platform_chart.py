@@ -1,0 +1,473 @@
+"""The chart of the platform itself: what its values do, and what it refuses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cozystack.api import names, yaml
+from support.packages import (
+    PLATFORM,
+    PLATFORM_RELEASE,
+    PRESETS,
+    Charts,
+    Helm,
+    Platform,
+    Rendered,
+    is_pinned,
+    platform_chart,
+    platform_values,
+    sources,
+)
+
+COMMON = {
+    "cert-manager": "default",
+    "cozystack-basics": "default",
+    "cozystack-engine": "default",
+    "etcd-operator": "default",
+    "gateway-api-crds": "default",
+    "goldpinger": "default",
+    "grafana-operator": "default",
+    "ingress-nginx": "default",
+    "kafka-operator": "default",
+    "mariadb-operator": "default",
+    "metrics-server": "default",
+    "monitoring-agents": "default",
+    "postgres-operator": "default",
+    "prometheus-operator-crds": "default",
+    "rabbitmq-operator": "default",
+    "redis-operator": "default",
+    "velero": "default",
+    "vertical-pod-autoscaler": "default",
+    "victoria-metrics-operator": "default",
+}
+FULL = COMMON | {
+    "cozystack-scheduler": "linstor",
+    "kubevirt": "default",
+    "kubevirt-cdi": "default",
+    "linstor": "default",
+    "linstor-scheduler": "default",
+    "metallb": "default",
+    "multus": "default",
+    "networking": "cilium",
+    "reloader": "default",
+    "snapshot-controller": "default",
+}
+EMITTED = {
+    "default": {},
+    "isp-full": FULL,
+    "isp-full-generic": FULL | {"networking": "cilium-generic"},
+    "isp-hosted": COMMON | {"cozystack-scheduler": "default", "networking": "noop"},
+}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_emits_its_packages_in_their_variants(preset: str, platform: Callable[[str], Platform]) -> None:
+    emitted = {name.removeprefix("cozystack."): item["spec"]["variant"] for name, item in platform(preset).packages.items()}
+    assert emitted == EMITTED[preset]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_brings_the_whole_catalogue_and_what_it_needs(preset: str, platform: Callable[[str], Platform]) -> None:
+    found = platform(preset).rendered
+    assert found.of_kind("PackageSource").keys() == sources().keys()
+    rest = [item for item in found.objects if item["kind"] not in ("Package", "PackageSource")]
+    assert sorted(f"{item['kind']} {item['metadata']['namespace']}/{item['metadata']['name']}" for item in rest) == [
+        "ConfigMap cozy-system/cozystack-version",
+        "OCIRepository cozy-system/cozystack-packages",
+        "Secret cozy-system/cozystack-values",
+    ]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_helm_has_nothing_to_say_against_a_preset(preset: str, helm: Helm, charts: Charts) -> None:
+    messages = helm.lint(platform_chart(charts, preset), platform_values())
+    assert [message for message in messages if message.severity != "info"] == []
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_packages_are_kept_when_they_are_not_rendered_any_more(preset: str, platform: Callable[[str], Platform]) -> None:
+    annotations = [item["metadata"]["annotations"] for item in platform(preset).packages.values()]
+    assert annotations == [{"helm.sh/resource-policy": "keep"}] * len(annotations)
+
+
+def test_sources_are_rendered_as_their_files_are(platform: Callable[[str], Platform]) -> None:
+    files = [yaml.load(path.read_text(), source=path.name) for path in (PLATFORM / "sources").glob("*.yaml")]
+    rendered = platform("default").rendered.of_kind("PackageSource")
+    assert rendered == {item["metadata"]["name"]: item for item in files}
+
+
+def test_the_packages_source_is_a_copy_of_the_platforms(platform: Callable[[str], Platform]) -> None:
+    source = platform("isp-full").rendered.of_kind("OCIRepository")["cozystack-packages"]
+    assert source["spec"] == {"url": "oci://example.org/packages", "interval": "5m0s", "ref": {"tag": "1"}}
+    assert source["metadata"]["labels"] == {"platform.cozystack.io/no-delete": "true"}
+
+
+def test_a_git_source_is_copied_as_one_and_named_as_one(packages: Packages) -> None:
+    """packages-P3: sources that say OCIRepository would not find it."""
+    spec = {"url": "https://example.org/platform.git", "ref": {"branch": "main"}}
+    found = packages.render("default", {"sourceRef": {"kind": "GitRepository", "spec": spec}})
+    assert found.of_kind("GitRepository")["cozystack-packages"]["spec"]["url"] == spec["url"]
+    references = {str(item["spec"]["sourceRef"]) for item in found.of_kind("PackageSource").values()}
+    assert references == {
+        str({"kind": "GitRepository", "name": "cozystack-packages", "namespace": "cozy-system", "path": "/packages"})
+    }
+
+
+def test_without_a_cluster_the_chart_asks_for_the_sources_spec(helm: Helm, charts: Charts) -> None:
+    """packages-P2: it cannot be looked up."""
+    reason = helm.refusal(platform_chart(charts, "default"), PLATFORM_RELEASE, {})
+    assert "OCIRepository cozy-system/cozystack-platform does not exist" in reason
+    assert "give sourceRef.spec" in reason
+
+
+def test_a_fresh_cluster_is_stamped_with_the_schema_of_this_release(platform: Callable[[str], Platform]) -> None:
+    stamp = platform("isp-full").rendered.of_kind("ConfigMap")["cozystack-version"]
+    assert stamp["data"] == {"version": "1"}
+    assert stamp["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert stamp["metadata"]["labels"] == {"platform.cozystack.io/no-delete": "true"}
+
+
+def test_notes_count_the_packages(platform: Callable[[str], Platform]) -> None:
+    count = len(platform("isp-hosted").packages)
+    assert f"{count} packages of {len(sources())} in the catalogue are requested" in platform("isp-hosted").rendered.notes
+
+
+# Values that become values of components
+
+
+def test_cilium_finds_the_api_server_of_talos_on_localhost(platform: Callable[[str], Platform]) -> None:
+    assert platform("isp-full").packages["cozystack.networking"]["spec"]["components"] == {
+        "cilium": {
+            "values": {
+                "cilium": {
+                    "k8sServiceHost": "localhost",
+                    "k8sServicePort": "7445",
+                    "podCIDR": "10.244.0.0/16",
+                    "cgroup": {"autoMount": {"enabled": False}},
+                    "encryption": {"enabled": False},
+                    "gatewayAPI": {"enabled": False, "enableAlpn": True},
+                }
+            }
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "host", "port"),
+    [
+        ("https://10.1.1.1:7443", "10.1.1.1", "7443"),
+        ("https://api.acme.test", "api.acme.test", "443"),
+        ("10.0.0.1:6443", "10.0.0.1", "6443"),
+        ("10.0.0.1", "10.0.0.1", "6443"),
+        ("https://[fd00::1]:6443", "fd00::1", "6443"),
+        ("https://[fd00::1]", "fd00::1", "443"),
+        ("", "", ""),
+    ],
+)
+def test_cilium_on_other_systems_finds_it_at_the_endpoint(endpoint: str, host: str, port: str, packages: Packages) -> None:
+    """packages-P8: an endpoint without a scheme, without a port, or with an IPv6 address."""
+    found = packages.render("isp-full-generic", {"publishing": {"apiServerEndpoint": endpoint}})
+    values = components(found, "networking")["cilium"]["values"]["cilium"]
+    assert (values["k8sServiceHost"], values["k8sServicePort"]) == (host, port)
+    assert values["cgroup"] == {"autoMount": {"enabled": True}}
+
+
+def test_an_endpoint_without_a_host_is_refused(packages: Packages) -> None:
+    values = {"publishing": {"apiServerEndpoint": "https://:6443"}}
+    assert "which has no host" in packages.refusal("isp-full-generic", values)
+
+
+def test_settings_reach_the_components_that_they_are_for(packages: Packages) -> None:
+    found = packages.render(
+        "isp-full-generic",
+        {
+            "networking": {"podCIDR": "10.50.0.0/16", "encryption": {"enabled": True}, "stageCniPlugins": False},
+            "gateway": {"enabled": True, "http2": False},
+            "backupStorage": {"bucket": "acme"},
+        },
+    )
+    cilium = components(found, "networking")["cilium"]["values"]["cilium"]
+    assert (cilium["podCIDR"], cilium["encryption"]) == ("10.50.0.0/16", {"enabled": True})
+    assert cilium["gatewayAPI"] == {"enabled": True, "enableAlpn": False}
+    assert components(found, "multus") == {"multus": {"values": {"stageCniPlugins": False}}}
+    assert components(found, "linstor") == {"linstor": {"values": {"talos": {"enabled": False}}}}
+    assert components(found, "velero") == {"velero": {"values": {"backupStorage": {"bucket": "acme"}}}}
+    assert components(found, "monitoring-agents") == {"monitoring-agents": {"values": {"global": {"target": "tenant-root"}}}}
+    assert components(found, "metallb") == {}
+
+
+def test_logins_bring_keycloak_and_the_engine_that_uses_it(packages: Packages) -> None:
+    found = packages.render("isp-hosted", {"authentication": {"oidc": {"enabled": True}}}).of_kind("Package")
+    assert found["cozystack.cozystack-engine"]["spec"]["variant"] == "oidc"
+    assert {"cozystack.keycloak", "cozystack.keycloak-operator"} <= found.keys()
+
+
+# Choosing packages
+
+
+def test_packages_are_enabled_and_disabled_by_name(packages: Packages) -> None:
+    bundles = {"enabledPackages": ["cozystack.external-dns"], "disabledPackages": ["cozystack.goldpinger"]}
+    found = packages.render("isp-hosted", {"bundles": bundles}).of_kind("Package")
+    expected = EMITTED["isp-hosted"].keys() - {"goldpinger"} | {"external-dns"}
+    assert {name.removeprefix("cozystack.") for name in found} == expected
+
+
+def test_disabled_beats_enabled(packages: Packages) -> None:
+    name = ["cozystack.nfs-driver"]
+    found = packages.render("isp-hosted", {"bundles": {"enabledPackages": name, "disabledPackages": name}})
+    assert "cozystack.nfs-driver" not in found.of_kind("Package")
+
+
+def test_settings_of_a_package_are_laid_over_those_of_its_bundle(packages: Packages) -> None:
+    """packages-P10: any package that is emitted can be changed."""
+    settings = {
+        "cozystack.velero": {"components": {"velero": {"enabled": False}}},
+        "cozystack.cozystack-scheduler": {"variant": "default"},
+        "cozystack.networking": {"components": {"cilium": {"values": {"cilium": {"podCIDRMaskSize": 25}}}}},
+    }
+    found = packages.render("isp-full", {"packages": settings})
+    assert components(found, "velero") == {"velero": {"enabled": False}}
+    assert found.of_kind("Package")["cozystack.cozystack-scheduler"]["spec"]["variant"] == "default"
+    cilium = components(found, "networking")["cilium"]["values"]["cilium"]
+    assert (cilium["podCIDRMaskSize"], cilium["podCIDR"]) == (25, "10.244.0.0/16")
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"bundles": {"iaas": {"enabled": True}}}, "bundles.iaas needs bundles.system.variant isp-full or isp-full-generic"),
+        ({"bundles": {"system": {"enabled": False}}}, "bundles.paas needs bundles.system"),
+        ({"bundles": {"system": {"variant": "distro-full"}}}, 'bundles.system.variant is "distro-full"; it must be one of'),
+        ({"bundles": {"enabledPackages": ["cozystack.nothing"]}}, "cozystack.nothing, which is not in the catalogue"),
+        ({"bundles": {"disabledPackages": ["goldpinger"]}}, "goldpinger, which is not in the catalogue"),
+        ({"bundles": {"enabledPackages": ["cozystack.kubevirt"]}}, "cozystack.kubevirt, which no enabled bundle offers"),
+        (
+            {"bundles": {"disabledPackages": ["cozystack.cert-manager"]}},
+            "depends on cozystack.cert-manager, which is disabled",
+        ),
+        ({"packages": {"cozystack.velero": {"variant": "tape"}}}, 'cozystack.velero has no variant "tape"; it has default'),
+        ({"packages": {"cozystack.kubevirt": {}}}, "settings for cozystack.kubevirt, which no enabled bundle emits"),
+        (
+            {"packages": {"cozystack.cozystack-scheduler": {"variant": "linstor"}}},
+            "depends on cozystack.linstor-scheduler, which is not enabled",
+        ),
+        ({"sourceRef": {"kind": "Bucket"}}, 'sourceRef.kind is "Bucket"; it must be one of OCIRepository, GitRepository'),
+        # packages-P4: what is not in values.yaml is a mistake, and so is another type.
+        ({"bundles": {"pass": {"enabled": True}}}, "additional properties 'pass' not allowed"),
+        ({"networking": None}, "networking"),
+        ({"telemetry": {"disabled": "yes"}}, "got string, want boolean"),
+        ({"publishing": {"certificates": {"solver": "carrier-pigeon"}}}, "value must be one of 'http01', 'dns01'"),
+        ({"networking": {"podCIDR": "10.244.0.0"}}, "does not match pattern"),
+        ({"resources": {"cpuAllocationRatio": 0}}, "exclusiveMinimum"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_the_reason(values: dict[str, Any], reason: str, packages: Packages) -> None:
+    """packages-P4, packages-P11."""
+    assert reason in packages.refusal("isp-hosted", values)
+
+
+# The shared values
+
+
+def test_shared_values_are_texts_except_for_two_maps(platform: Callable[[str], Platform]) -> None:
+    cluster = platform("isp-full").cluster
+    assert {key: value for key, value in cluster.items() if not isinstance(value, str)} == {
+        "scheduling": {"globalAppTopologySpreadConstraints": ""}
+    }
+    secret = platform("isp-full").rendered.of_kind("Secret")[names.VALUES_SECRET]
+    assert (secret["type"], secret["metadata"]["labels"]) == ("Opaque", {"reconcile.fluxcd.io/watch": "Enabled"})
+    assert secret["data"].keys() == {"values.yaml"}
+
+
+def test_the_defaults_of_the_shared_values_are_known(platform: Callable[[str], Platform]) -> None:
+    assert platform("default").cluster == {
+        "root-host": "example.org",
+        "bundle-name": "isp-full",
+        "cluster-domain": "cozy.local",
+        "ipv4-cluster-cidr": "10.244.0.0/16",
+        "ipv4-cluster-gateway": "10.244.0.1",
+        "ipv4-service-cidr": "10.96.0.0/16",
+        "ipv4-join-cidr": "100.64.0.0/16",
+        "images-registry": "",
+        "solver": "http01",
+        "issuer-name": "letsencrypt-prod",
+        "wildcard-secret-name": "",
+        "wildcard-issue": "false",
+        "dns01-provider": "cloudflare",
+        "dns01-cloudflare-secret-name": "cloudflare-api-token-secret",
+        "dns01-cloudflare-secret-key": "api-token",
+        "dns01-route53-region": "",
+        "dns01-route53-access-key-id": "",
+        "dns01-route53-secret-name": "",
+        "dns01-route53-secret-key": "secret-access-key",
+        "dns01-digitalocean-secret-name": "digitalocean-api-token-secret",
+        "dns01-digitalocean-secret-key": "access-token",
+        "dns01-rfc2136-nameserver": "",
+        "dns01-rfc2136-tsig-key-name": "",
+        "dns01-rfc2136-tsig-algorithm": "HMACSHA256",
+        "dns01-rfc2136-secret-name": "",
+        "dns01-rfc2136-secret-key": "tsig-secret-key",
+        "oidc-enabled": "false",
+        "oidc-insecure-skip-verify": "false",
+        "extra-keycloak-redirect-uri-for-dashboard": "",
+        "keycloak-internal-url": "http://keycloak-http.cozy-keycloak.svc:8080/realms/cozy",
+        "expose-services": "api,dashboard,vm-exportproxy,cdi-uploadproxy",
+        "expose-ingress": "tenant-root",
+        "expose-ingress-admin": "",
+        "expose-external-ips": "",
+        "load-balancer-class": "",
+        "proxy-protocol": "false",
+        "gateway-enabled": "false",
+        "gateway-attached-namespaces": (
+            "cozy-cert-manager,cozy-dashboard,cozy-keycloak,cozy-system,cozy-harbor,cozy-bucket,cozy-kubevirt,"
+            "cozy-kubevirt-cdi,cozy-monitoring,cozy-linstor-gui,default"
+        ),
+        "monitoring-enabled": "true",
+        "api-server-endpoint": "",
+        "cpu-allocation-ratio": "10",
+        "memory-allocation-ratio": "1",
+        "ephemeral-storage-allocation-ratio": "40",
+        "scheduling": {"globalAppTopologySpreadConstraints": ""},
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"certificates": {"solver": "dns01", "wildcard": True}}, ("cozystack-wildcard-tls", "true")),
+        ({"certificates": {"solver": "http01", "wildcard": True}}, ("", "false")),
+        ({"certificates": {"solver": "dns01", "wildcard": True, "wildcardSecretName": "own"}}, ("own", "false")),
+        ({"certificates": {"wildcardSecretName": "own"}}, ("own", "false")),
+    ],
+)
+def test_a_wildcard_certificate_is_issued_only_where_it_can_be(
+    values: dict[str, Any], expected: tuple[str, str], packages: Packages
+) -> None:
+    cluster = packages.cluster({"publishing": values})
+    assert (cluster["wildcard-secret-name"], cluster["wildcard-issue"]) == expected
+
+
+def test_text_in_values_cannot_break_the_shared_values(packages: Packages) -> None:
+    odd = 'a: "b" # {c}\n- d'
+    cluster = packages.cluster({"publishing": {"ingressName": odd}, "branding": {"brandName": odd}})
+    assert (cluster["expose-ingress"], cluster["branding"]) == (odd, {"brandName": odd})
+
+
+# The guard against deletion, and migrations
+
+
+def test_the_deletion_guard_is_a_policy_that_has_to_be_asked_for(packages: Packages) -> None:
+    found = packages.render("default", {"deletionGuard": {"enabled": True}})
+    policy = found.of_kind("ValidatingAdmissionPolicy")["cozystack-no-delete-guardrail"]
+    binding = found.of_kind("ValidatingAdmissionPolicyBinding")["cozystack-no-delete-guardrail"]
+    assert policy["spec"]["matchConstraints"]["resourceRules"][0]["operations"] == ["DELETE"]
+    assert [validation["expression"] for validation in policy["spec"]["validations"]] == ["false"]
+    assert binding["spec"] == {
+        "policyName": "cozystack-no-delete-guardrail",
+        "validationActions": ["Deny"],
+        "matchResources": {"objectSelector": {"matchLabels": {"platform.cozystack.io/no-delete": "true"}}},
+    }
+
+
+def test_what_the_platform_cannot_do_without_carries_the_label_of_the_guard(platform: Callable[[str], Platform]) -> None:
+    found = platform("isp-full")
+    objects = [item for release in found.releases.values() for item in release.objects] + list(found.rendered.objects)
+    labelled = {
+        f"{item['kind']} {item['metadata']['name']}"
+        for item in objects
+        if item["metadata"].get("labels", {}).get("platform.cozystack.io/no-delete") == "true"
+    }
+    assert labelled == {
+        "ClusterIssuer letsencrypt-prod",
+        "ClusterIssuer letsencrypt-stage",
+        "ClusterIssuer selfsigned-cluster-issuer",
+        "ConfigMap cozystack-version",
+        "LinstorCluster linstorcluster",
+        "Namespace tenant-root",
+        "OCIRepository cozystack-packages",
+    }
+
+
+def test_migrations_run_from_the_number_of_the_cluster_to_that_of_the_release(migrations: Migrations) -> None:
+    found = migrations("3", enabled=True, target=5)
+    job = found.of_kind("Job")["cozystack-migration-hook"]
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["env"] == [
+        {"name": "NAMESPACE", "value": "cozy-system"},
+        {"name": "CURRENT_VERSION", "value": "3"},
+        {"name": "TARGET_VERSION", "value": "5"},
+    ]
+    assert is_pinned(container["image"])
+    hooks = {
+        item["kind"]: {key.removeprefix("helm.sh/"): value for key, value in item["metadata"]["annotations"].items()}
+        for item in found.objects
+        if item["metadata"]["name"] == "cozystack-migration-hook"
+    }
+    hook, gone = "pre-upgrade,pre-install", "hook-succeeded,before-hook-creation"
+    assert hooks == {
+        "ServiceAccount": {"hook": hook, "hook-weight": "1", "hook-delete-policy": gone},
+        "ClusterRoleBinding": {"hook": hook, "hook-weight": "2", "hook-delete-policy": gone},
+        "Job": {"hook": hook, "hook-weight": "3", "hook-delete-policy": "before-hook-creation"},
+    }
+
+
+@pytest.mark.parametrize(("current", "enabled", "target"), [("5", True, 5), ("6", True, 5), ("3", False, 5)])
+def test_no_migration_runs_when_there_is_none_to_run(current: str, enabled: bool, target: int, migrations: Migrations) -> None:
+    assert "cozystack-migration-hook" not in migrations(current, enabled=enabled, target=target).of_kind("Job")
+
+
+@pytest.mark.parametrize("current", ["", "v3", "3.1", "-1"])
+def test_a_version_that_is_no_number_stops_the_upgrade(current: str, migrations: Migrations) -> None:
+    """packages-M8."""
+    with pytest.raises(Exception, match=re.escape(f'version "{current}", which is not a number')):
+        migrations(current, enabled=True, target=5)
+
+
+class Packages:
+    """The platform's chart, rendered with values."""
+
+    def __init__(self, helm: Helm, charts: Charts) -> None:
+        self._helm = helm
+        self._charts = charts
+
+    def render(self, preset: str, values: dict[str, Any]) -> Rendered:
+        return self._helm.render(platform_chart(self._charts, preset), PLATFORM_RELEASE, platform_values(values))
+
+    def refusal(self, preset: str, values: dict[str, Any]) -> str:
+        return self._helm.refusal(platform_chart(self._charts, preset), PLATFORM_RELEASE, platform_values(values))
+
+    def cluster(self, values: dict[str, Any]) -> dict[str, Any]:
+        return Platform(self._helm, self._charts, "default", values).cluster
+
+
+@pytest.fixture
+def packages(helm: Helm, charts: Charts) -> Packages:
+    return Packages(helm, charts)
+
+
+Migrations = Callable[..., Rendered]
+
+
+@pytest.fixture
+def migrations(helm: Helm, charts: Charts, tmp_path: Path) -> Migrations:
+    """The hook for a cluster at some number; the chart itself looks that up, which nothing answers here."""
+    chart = charts.copy(platform_chart(charts, "default"), tmp_path)
+
+    def render(current: str, *, enabled: bool, target: int) -> Rendered:
+        text = '{{ include "platform.migrations" (dict "current" (get .Values.global "current") "root" .) }}'
+        (chart / "templates" / "migrations.yaml").write_text(text)
+        values = {"migrations": {"enabled": enabled, "targetVersion": target}, "global": {"current": current}}
+        return helm.render(chart, PLATFORM_RELEASE, platform_values(values))
+
+    return render
+
+
+def components(found: Rendered, name: str) -> dict[str, Any]:
+    """What a Package changes about its components."""
+    spec: dict[str, Any] = found.of_kind("Package")[f"cozystack.{name}"]["spec"]
+    return dict(spec.get("components", {}))
