@@ -20,6 +20,21 @@ def default(group: str, kind: str, obj: Obj) -> None:
         function(obj)
 
 
+def status_of(group: str, kind: str, status: Any) -> Any:
+    """A status with the counts that a built-in kind has even when they are zero."""
+    counts = _COUNTS.get((group, kind))
+    if counts is None or not isinstance(status, dict):
+        return status
+    return {**dict.fromkeys(counts, 0), **status}
+
+
+_COUNTS = {
+    ("apps", "DaemonSet"): ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"),
+    ("apps", "StatefulSet"): ("replicas", "availableReplicas"),
+    ("apps", "ReplicaSet"): ("replicas",),
+}
+
+
 def _map(parent: Obj, name: str) -> Obj:
     """``parent[name]`` as a map, made when absent."""
     value = parent.get(name)
@@ -151,7 +166,6 @@ def _stateful_set(obj: Obj) -> None:
     for claim in spec.get("volumeClaimTemplates") or ():
         _map(claim, "spec").setdefault("volumeMode", "Filesystem")
     _template(spec)
-    _counts(obj, "replicas")
 
 
 def _daemon_set(obj: Obj) -> None:
@@ -163,15 +177,6 @@ def _daemon_set(obj: Obj) -> None:
         rolling.setdefault("maxSurge", 0)
         rolling.setdefault("maxUnavailable", 1)
     _template(spec)
-    _counts(obj, "currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady")
-
-
-def _counts(obj: Obj, *names: str) -> None:
-    """Counts of a status that are written even when they are zero."""
-    status = obj.get("status")
-    if isinstance(status, dict):
-        for name in names:
-            status.setdefault(name, 0)
 
 
 def _job(obj: Obj) -> None:

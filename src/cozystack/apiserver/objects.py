@@ -19,7 +19,7 @@ import msgspec
 from cozystack.api.time import format_time
 from cozystack.apiserver import addresses, crds, deletion, errors, fields, rules
 from cozystack.apiserver.conversion import converted
-from cozystack.apiserver.defaults import default
+from cozystack.apiserver.defaults import default, status_of
 from cozystack.apiserver.deletion import DeleteOptions
 from cozystack.apiserver.fields.sets import same
 from cozystack.apiserver.generations import has_generation, is_new_generation
@@ -389,7 +389,7 @@ class Objects:
             if "managedFields" in metadata and applied:
                 kept["metadata"]["managedFields"] = metadata["managedFields"]
             if "status" in new:
-                kept["status"] = new["status"]
+                kept["status"] = status_of(info.group, info.kind, new["status"])
             else:
                 kept.pop("status", None)
             new = kept
