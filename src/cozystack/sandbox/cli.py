@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
+import msgspec
 from rich.console import Console
 
 from cozystack import __version__
@@ -172,7 +173,8 @@ async def _status(state: State) -> tuple[Summary, Progress]:
     ready = progress.all_say_ready()
     waiting = [row for row in progress.rows() if row.state != "ready"]
     reason = "" if ready else f"{len(waiting)} packages are not" if waiting else "there are no packages yet"
-    return summarize(progress, plan, ready=ready, reason=reason, kubeconfig=str(state.kubeconfig)), progress
+    summary = summarize(progress, plan, ready=ready, reason=reason, kubeconfig=str(state.kubeconfig))
+    return msgspec.structs.replace(summary, seconds=0.0), progress
 
 
 @cli.command("down")

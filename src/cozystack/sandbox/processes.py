@@ -1,7 +1,8 @@
 """Real processes behind Pods: started, logged, told to stop, and their end told to somebody.
 
 Each process leads a group of its own, so that Ctrl-C in the terminal reaches the sandbox alone, which then stops everything in
-order. Output goes to one log file a container, which ``kubectl logs`` reads.
+order. A sandbox that is killed takes its processes with it: the kernel tells them (SIGTERM), since a second operator must not
+be left behind. Output goes to one log file a container, which ``kubectl logs`` reads.
 """
 
 from __future__ import annotations
@@ -9,9 +10,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+# Ask the kernel (PR_SET_PDEATHSIG) to be told of the parent's end, look whether it has ended already, become the program.
+_LAUNCH = """\
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 15)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit(143)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +52,13 @@ class Process:
         log: Path,
         on_end: Callable[[Ended], None],
     ) -> Process:
-        """Start ``command``; raises ``OSError`` when it cannot be."""
+        """Start ``command``, a path and its arguments; raises ``OSError`` when it cannot be."""
         log.parent.mkdir(parents=True, exist_ok=True)
         if log.exists():
             log.replace(log.with_suffix(".previous.log"))
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid())),
                 *command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,

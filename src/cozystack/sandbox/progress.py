@@ -31,7 +31,6 @@ from cozystack.kube import Client
 from cozystack.planner import Catalogue, PlatformPlan, plan_platform
 
 State: TypeAlias = Literal["ready", "working", "waiting", "failed"]
-_FAILING = frozenset(("HelmReleaseFailed", "FailingRelease"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class Summary(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True):
     """What ``--output json`` prints. Times are in seconds."""
 
     ready: bool
-    seconds: float
+    seconds: float = 0.0
     packages: int
     packages_ready: int
     releases: int
@@ -106,7 +105,7 @@ class Progress:
         if self.steps and self.steps[-1].seconds is None:
             last = self.steps[-1]
             last.seconds = self.monotonic() - last.began
-            self.tell(last.text)
+            self.tell(f"{last.text}: {last.seconds:.1f} s")
 
     def on_package(self, _: str, old: Package | None, new: Package | None) -> None:
         """For an informer: a Package has changed."""
@@ -121,8 +120,11 @@ class Progress:
         self.packages[name] = new
         row = row_of(new)
         if self._states.get(name) != row.state:
+            before = self._states.get(name)
             self._states[name] = row.state
-            self.tell(_line(row, self))
+            # Every Package begins by being looked at; that is no news.
+            if before is not None or row.state != "working":
+                self.tell(_line(row, self))
 
     def on_release(self, _: str, old: HelmRelease | None, new: HelmRelease | None) -> None:
         """For an informer: a HelmRelease has changed."""
@@ -169,14 +171,22 @@ def row_of(package: Package) -> Row:
         if reconciling is None or reconciling.status != "True":
             return Row(package.metadata.name, "ready", counts)
         return Row(package.metadata.name, "working", counts, reconciling.message)
+    state = _unready_state(package)
     if status.blocked_by:
         first = status.blocked_by[0]
-        failing = first.reason in _FAILING and len(first.chain) < 2
-        own = condition.status == "False" and condition.reason != "DependenciesNotReady"
-        state: State = "failed" if failing or own else "waiting"
         return Row(package.metadata.name, state, counts, first.message, first.unblock)
-    failed = condition.status == "False" and condition.reason != "DependenciesNotReady"
-    return Row(package.metadata.name, "failed" if failed else "working", counts, condition.message)
+    return Row(package.metadata.name, state, counts, condition.message)
+
+
+def _unready_state(package: Package) -> State:
+    """Of a Package that is not ready: failed when nothing but a change (or another attempt) can help it, else on its way."""
+    conditions = package.status.conditions
+    ready, reconciling = find_condition(conditions, "Ready"), find_condition(conditions, "Reconciling")
+    if ready is not None and ready.status == "False":
+        if ready.reason == "HelmReleaseFailed" or reconciling is None or reconciling.status != "True":
+            return "failed"
+        return "waiting"
+    return "working"
 
 
 def is_running(release: HelmRelease) -> bool:

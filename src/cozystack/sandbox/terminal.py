@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TextIO
 
 import msgspec
@@ -60,6 +62,8 @@ class Terminal:
 
     def summary(self, summary: Summary, progress: Progress) -> None:
         """What came of it, and how to go on."""
+        if self.live:
+            self.console.print(steps_of(progress))
         self.console.print(summary_of(summary), soft_wrap=True)
 
     def print(self, text: str, style: str = "") -> None:
@@ -118,7 +122,8 @@ def cells(row: Row) -> list[RenderableType]:
 def summary_of(summary: Summary) -> RenderableType:
     parts: list[RenderableType] = []
     if summary.ready:
-        parts.append(Text(f"The platform is ready after {summary.seconds:.1f} s.", style="bold green"))
+        after = f" after {summary.seconds:.1f} s" if summary.seconds else ""
+        parts.append(Text(f"The platform is ready{after}.", style="bold green"))
     else:
         parts.append(Text(f"The platform is not ready: {summary.reason}", style="bold red"))
     facts = Table.grid(padding=(0, 2))
@@ -140,11 +145,20 @@ def summary_of(summary: Summary) -> RenderableType:
             Text(),
             Text("Go on with", style="bold"),
             Text(f"  export KUBECONFIG={summary.kubeconfig}"),
-            Text("  kubectl get packages"),
-            Text("  kubectl get helmreleases -A"),
-            Text("  kubectl -n cozy-system logs deploy/cozystack-operator"),
+            Text(f"  {kubectl()} get packages"),
+            Text(f"  {kubectl()} get helmreleases -A"),
+            Text(f"  {kubectl()} -n cozy-system logs deploy/cozystack-operator"),
         ]
     return Group(*parts)
+
+
+def kubectl() -> str:
+    """The kubectl to name to people: their own, else the one that was installed with this program."""
+    ours = Path(sys.executable).parent / "kubectl"
+    if shutil.which("kubectl") is not None or not ours.is_file():
+        return "kubectl"
+    here = Path.cwd()
+    return str(ours.relative_to(here)) if ours.is_relative_to(here) else str(ours)
 
 
 def write_json(value: Any, stream: TextIO = sys.stdout) -> None:

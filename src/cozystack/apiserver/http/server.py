@@ -88,7 +88,9 @@ async def _stream(request: web.BaseRequest, answer: Stream) -> web.StreamRespons
         async for chunk in answer.chunks:
             await response.write(chunk)
         await response.write_eof()
-    except (ConnectionError, asyncio.CancelledError):
+    except ConnectionError:
+        pass  # the client has gone: nobody is left to tell
+    except asyncio.CancelledError:
         with contextlib.suppress(ConnectionError):
             await response.write_eof()
         raise
