@@ -24,7 +24,7 @@ LEASE = Key("sys", "op")
 class Candidate:
     """A process that wants to lead, and when it did."""
 
-    def __init__(self, api: Any, clock: VirtualClock, name: str, works_for: float = 1e9) -> None:
+    def __init__(self, api: Any, clock: VirtualClock, name: str, works_for: float = 1e9, place: str = "") -> None:
         self.clock = clock
         self.name = name
         self.works_for = works_for
@@ -38,6 +38,7 @@ class Candidate:
             identity=name,
             clock=clock,
             random=seeded(sum(name.encode())),
+            place=place,
             on_new_leader=self.seen.append,
         )
         self.task = asyncio.create_task(self.elector.run(self._lead))
@@ -130,6 +131,19 @@ async def test_after_a_crash_the_next_leader_waits_for_the_lease_to_run_out(api:
     second = Candidate(api, clock, "b")
     await clock.run_until(lambda: second.acting)
     assert 15.0 <= clock.monotonic() < 20.0
+    await second.stop()
+
+
+@pytest.mark.parametrize(("holder", "waits"), [("pod-1_uid-1_77_aa", False), ("pod-1_uid-2_77_aa", True), ("pod-1", True)])
+async def test_a_lease_held_by_an_earlier_process_of_the_same_pod_is_taken_over_at_once(
+    api: FakeApi, holder: str, waits: bool
+) -> None:
+    clock = VirtualClock()
+    record = {"holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": "2020-01-01T00:00:00.000000Z"}
+    api.put(LEASES, {"metadata": {"namespace": "sys", "name": "op"}, "spec": record})
+    second = Candidate(api, clock, "pod-1_uid-1_78_bb", place="pod-1_uid-1_")
+    await clock.run_until(lambda: second.acting)
+    assert (clock.monotonic() >= 15.0) is waits
     await second.stop()
 
 

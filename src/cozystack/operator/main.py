@@ -118,7 +118,10 @@ async def _listen(health: HealthServer, options: Options) -> None:
 def _led(
     operator: Operator, options: Options, config: ClusterConfig, environment: Mapping[str, str]
 ) -> Callable[[], Awaitable[None]]:
-    identity = f"{environment.get('POD_NAME') or socket.gethostname()}_{os.getpid()}_{Random().getrandbits(32):08x}"  # noqa: S311
+    pod, uid = environment.get("POD_NAME") or socket.gethostname(), environment.get("POD_UID", "")
+    # A container of this Pod that ran before us is dead: that is what lets the kubelet start us.
+    place = f"{pod}_{uid}_" if uid else ""
+    identity = f"{place or f'{pod}_'}{os.getpid()}_{Random().getrandbits(32):08x}"  # noqa: S311
     namespace = options.leader_election_namespace or environment.get("POD_NAMESPACE") or config.namespace
     elector = LeaderElector(
         operator.client,
@@ -127,6 +130,7 @@ def _led(
         identity=identity,
         clock=operator.clock,
         random=Random(),  # noqa: S311 - spreads retries
+        place=place,
         on_new_leader=lambda leader: operator.log.info("the lease is held", holder=leader, ours=leader == identity),
     )
 

@@ -40,7 +40,7 @@ class Terminal:
     def tell(self, elapsed: float, line: str) -> None:
         """One plain line about one change."""
         if not self._quiet and not self.live:
-            self.console.print(f"[{elapsed:6.1f}s] {line}", markup=False, highlight=False, soft_wrap=True)
+            self.console.print(f"[{elapsed:6.1f}s] {one_line(line)}", markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def showing(self, progress: Progress) -> Iterator[None]:
@@ -115,7 +115,7 @@ def cells(row: Row) -> list[RenderableType]:
         Text(mark, style=style),
         Text(row.name, style=style if row.state in ("failed", "working") else ""),
         Text(f"{ready}/{count}" if count else "", style="bright_black"),
-        Text(row.because, style="red" if row.state == "failed" else "bright_black"),
+        Text(one_line(row.because), style="red" if row.state == "failed" else "bright_black"),
     ]
 
 
@@ -125,7 +125,7 @@ def summary_of(summary: Summary) -> RenderableType:
         after = f" after {summary.seconds:.1f} s" if summary.seconds else ""
         parts.append(Text(f"The platform is ready{after}.", style="bold green"))
     else:
-        parts.append(Text(f"The platform is not ready: {summary.reason}", style="bold red"))
+        parts.append(Text(f"The platform is not ready: {one_line(summary.reason)}", style="bold red"))
     facts = Table.grid(padding=(0, 2))
     facts.add_row("packages", f"{summary.packages_ready} of {summary.packages} ready, from {summary.package_sources} sources")
     facts.add_row("releases", f"{summary.releases_ready} of {summary.releases} ready")
@@ -135,11 +135,15 @@ def summary_of(summary: Summary) -> RenderableType:
         chain = " → ".join(f"{entry['release']} {entry['seconds']:.1f} s" for entry in summary.critical_path)
         facts.add_row("critical path", f"{summary.critical_path_seconds:.1f} s: {chain}")
     parts.append(facts)
-    for what, entries in (("failed", summary.failed), ("not ready", summary.waiting)):
-        for entry in entries:
-            parts.append(Text(f"{what}: {entry['package']}: {entry['message']}", style="red" if what == "failed" else ""))
-            if entry.get("unblock"):
-                parts.append(Text(f"    {entry['unblock']}", style="bright_black"))
+    for entry in summary.failed:
+        parts.append(Text(f"failed: {entry['package']}: {one_line(entry['message'])}", style="red"))
+        parts += _unblock(entry)
+    told = {entry["message"] for entry in summary.failed}
+    for message, packages in _by_message(summary.waiting).items():
+        if message in told:
+            parts.append(Text(f"held up by that: {', '.join(packages)}"))
+        else:
+            parts.append(Text(f"not ready: {', '.join(packages)}: {one_line(message)}"))
     if summary.kubeconfig:
         parts += [
             Text(),
@@ -150,6 +154,22 @@ def summary_of(summary: Summary) -> RenderableType:
             Text(f"  {kubectl()} -n cozy-system logs deploy/cozystack-operator"),
         ]
     return Group(*parts)
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _unblock(entry: dict[str, str]) -> list[RenderableType]:
+    return [Text(f"    {entry['unblock']}", style="bright_black")] if entry.get("unblock") else []
+
+
+def _by_message(entries: list[dict[str, str]]) -> dict[str, list[str]]:
+    """Packages by what they wait for: what holds many up is said once."""
+    found: dict[str, list[str]] = {}
+    for entry in entries:
+        found.setdefault(entry["message"], []).append(entry["package"])
+    return found
 
 
 def kubectl() -> str:
