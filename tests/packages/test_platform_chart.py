@@ -201,6 +201,16 @@ def test_settings_reach_the_components_that_they_are_for(packages: Packages) -> 
     assert components(found, "metallb") == {}
 
 
+def test_a_value_that_is_taken_away_leaves_the_default_of_the_component(packages: Packages) -> None:
+    found = packages.render("isp-full", {"networking": {"stageCniPlugins": None}})
+    assert components(found, "multus") == {}
+
+
+def test_a_provider_that_is_taken_away_is_not_in_the_shared_values(packages: Packages) -> None:
+    cluster = packages.cluster({"publishing": {"certificates": {"dns01": {"route53": None}}}})
+    assert [key for key in cluster if "route53" in key] == []
+
+
 def test_logins_bring_keycloak_and_the_engine_that_uses_it(packages: Packages) -> None:
     found = packages.render("isp-hosted", {"authentication": {"oidc": {"enabled": True}}}).of_kind("Package")
     assert found["cozystack.cozystack-engine"]["spec"]["variant"] == "oidc"
@@ -259,7 +269,9 @@ def test_settings_of_a_package_are_laid_over_those_of_its_bundle(packages: Packa
         ({"sourceRef": {"kind": "Bucket"}}, 'sourceRef.kind is "Bucket"; it must be one of OCIRepository, GitRepository'),
         # packages-P4: what is not in values.yaml is a mistake, and so is another type.
         ({"bundles": {"pass": {"enabled": True}}}, "additional properties 'pass' not allowed"),
-        ({"networking": None}, "networking"),
+        ({"networking": None}, "missing property 'networking'"),
+        ({"bundles": {"enabledPackages": None}}, "at '/bundles': missing property 'enabledPackages'"),
+        ({"publishing": {"certificates": None}}, "at '/publishing': missing property 'certificates'"),
         ({"telemetry": {"disabled": "yes"}}, "got string, want boolean"),
         ({"publishing": {"certificates": {"solver": "carrier-pigeon"}}}, "value must be one of 'http01', 'dns01'"),
         ({"networking": {"podCIDR": "10.244.0.0"}}, "does not match pattern"),

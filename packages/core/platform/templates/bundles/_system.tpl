@@ -13,7 +13,11 @@
 {{- include "platform.package" (list . "metallb") -}}
 {{- include "platform.package" (list . "reloader") -}}
 {{- include "platform.package" (list . "snapshot-controller") -}}
-{{- include "platform.package" (list . "multus" "default" (dict "multus" (dict "values" (dict "stageCniPlugins" $values.networking.stageCniPlugins)))) -}}
+{{- $multus := dict -}}
+{{- if kindIs "bool" $values.networking.stageCniPlugins -}}
+{{- $multus = dict "multus" (dict "values" (dict "stageCniPlugins" $values.networking.stageCniPlugins)) -}}
+{{- end -}}
+{{- include "platform.package" (list . "multus" "default" $multus) -}}
 {{- if $generic -}}
 {{- include "platform.package" (list . "linstor" "default" (dict "linstor" (dict "values" (dict "talos" (dict "enabled" false))))) -}}
 {{- else -}}
