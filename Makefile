@@ -39,7 +39,7 @@ layers: setup-dev
 	@$(BIN)/lint-imports --no-cache
 
 unit: setup-dev
-	@$(BIN)/pytest -n auto $(ARGS)
+	@$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
 
 format: setup-dev ## Format the code
 	@$(BIN)/ruff check --fix-only . ; $(BIN)/ruff format .

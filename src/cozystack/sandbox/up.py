@@ -33,7 +33,7 @@ from cozystack.runtime import Log
 from cozystack.sandbox.cluster import Cluster
 from cozystack.sandbox.errors import SandboxError
 from cozystack.sandbox.progress import Progress, Summary, plan_of, read_catalogue, summarize, unready
-from cozystack.sandbox.repository import INSTALLER, Source, check_folder, own_packages, parse_source, push
+from cozystack.sandbox.repository import INSTALLER, Source, check_folder, own_packages, pack_repository, parse_source, push
 from cozystack.sandbox.state import Settings, State, choose_ports
 from cozystack.sandbox.terminal import Terminal
 
@@ -412,7 +412,7 @@ class Sandbox:
 
 
 def _pack(source: Source) -> bytes:
-    return pack(Path(source.location)) if source.kind == "folder" else b""
+    return pack_repository(Path(source.location)) if source.kind == "folder" else b""
 
 
 async def _cancelled(task: asyncio.Future[Any]) -> None:
