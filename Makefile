@@ -7,7 +7,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run down status test lint types layers unit format bench lock generate setup setup-dev clean
+.PHONY: help run down status test lint types layers unit format bench lock generate picture setup setup-dev clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ generate: setup-dev ## Write generated files again (CRDs)
 
 lock: ## Write the lock files again (needs uv)
 	@scripts/lock.sh
+
+picture: setup-dev ## Record docs/run.svg again
+	@$(BIN)/python scripts/record.py
 
 clean: ## Remove the virtual environment and caches
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
