@@ -75,8 +75,8 @@ def _validate(schema: Schema, value: Any, path: str, errors: list[FieldError]) -
     if schema.int_or_string:
         if not isinstance(value, str | int | float) or isinstance(value, bool):
             errors.append(invalid(path, value, f'{path} in body must be of type integer,string: "{_kind(value)}"'))
-        return
-    if schema.type:
+            return
+    elif schema.type:
         fits = isinstance(value, _TYPES[schema.type]) and not (isinstance(value, bool) and schema.type != "boolean")
         if schema.type == "integer" and isinstance(value, float) and value.is_integer():
             fits = True
@@ -93,6 +93,8 @@ def _validate(schema: Schema, value: Any, path: str, errors: list[FieldError]) -
         _validate_text(schema, value, path, errors)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         _validate_number(schema, value, path, errors)
+    if schema.junctors:
+        _validate_junctors(schema, value, path, errors)
 
 
 def _validate_object(schema: Schema, value: dict[str, Any], path: str, errors: list[FieldError]) -> None:
@@ -130,6 +132,23 @@ def _validate_list(schema: Schema, value: list[Any], path: str, errors: list[Fie
         _no_duplicates([json.dumps(key, sort_keys=True) for key in keys], keys, path, errors)
 
 
+def _validate_junctors(schema: Schema, value: Any, path: str, errors: list[FieldError]) -> None:
+    for word, parts in schema.junctors:
+        faults = [validate(part, value, path=path) for part in parts]
+        valid = sum(not found for found in faults)
+        match word:
+            case "allOf":
+                for found in faults:
+                    errors += found
+            case "anyOf" if valid == 0:
+                errors.append(invalid(path, "", f'"{path}" must validate at least one schema (anyOf)'))
+            case "oneOf" if valid != 1:
+                detail = f"Found {valid} valid alternatives" if valid else "Found none valid"
+                errors.append(invalid(path, "", f'"{path}" must validate one and only one schema (oneOf). {detail}'))
+            case "not" if valid == 1:
+                errors.append(invalid(path, "", f'"{path}" must not validate the schema (not)'))
+
+
 def _no_duplicates(texts: list[str], shown: list[Any], path: str, errors: list[FieldError]) -> None:
     seen: set[str] = set()
     for index, text in enumerate(texts):
@@ -144,7 +163,7 @@ def _validate_text(schema: Schema, value: str, path: str, errors: list[FieldErro
     if schema.min_length is not None and len(value) < schema.min_length:
         errors.append(invalid(path, value, f"{path} in body should be at least {schema.min_length} chars long"))
     if schema.pattern is not None and schema.pattern.search(value) is None:
-        errors.append(invalid(path, value, f"{path} in body should match '{schema.pattern.pattern}'"))
+        errors.append(invalid(path, value, f"{path} in body should match '{schema.pattern_text}'"))
     if schema.format == "date-time" and _DATE_TIME.fullmatch(value) is None:
         errors.append(invalid(path, value, f'{path} in body must be of type date-time: "{value}"'))
 
@@ -157,6 +176,8 @@ def _validate_number(schema: Schema, value: float, path: str, errors: list[Field
     if high is not None and (value >= high if schema.exclusive_maximum else value > high):
         word = "less than" if schema.exclusive_maximum else "less than or equal to"
         errors.append(invalid(path, value, f"{path} in body should be {word} {high:g}"))
+    if schema.multiple_of and not (value / schema.multiple_of).is_integer():
+        errors.append(invalid(path, value, f"{path} in body should be a multiple of {schema.multiple_of:g}"))
     if schema.format == "int32" and not -(2**31) <= value < 2**31:
         errors.append(invalid(path, value, f"{path} in body must be of type int32"))
 

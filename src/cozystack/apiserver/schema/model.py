@@ -2,12 +2,17 @@
 
 A node says what a value may be and how server-side apply and strategic merge treat it. Nodes refer to each other, and recursive
 types refer to themselves: a node is entered into the cache before its children are read.
+
+The two sources differ in one thing. In an OpenAPI document of Kubernetes an object without fields holds anything
+(``RawExtension``, ``JSON``), and ``oneOf`` says "a number or a text". In a structural schema such an object holds nothing
+unless it preserves unknown fields, and ``allOf``, ``anyOf``, ``oneOf`` and ``not`` restrict values.
 """
 
 from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 MISSING: Final = object()
@@ -28,6 +33,7 @@ class Schema:
         "has_defaults",
         "int_or_string",
         "items",
+        "junctors",
         "list_keys",
         "list_type",
         "map_type",
@@ -39,10 +45,12 @@ class Schema:
         "min_length",
         "min_properties",
         "minimum",
+        "multiple_of",
         "nullable",
         "patch_key",
         "patch_strategy",
         "pattern",
+        "pattern_text",
         "preserve",
         "properties",
         "required",
@@ -58,11 +66,14 @@ class Schema:
         self.required: tuple[str, ...] = ()
         self.enum: tuple[Any, ...] = ()
         self.pattern: re.Pattern[str] | None = None
+        self.pattern_text = ""  # as the schema has it
         self.format = ""
         self.minimum: float | None = None
         self.maximum: float | None = None
         self.exclusive_minimum = False
         self.exclusive_maximum = False
+        self.multiple_of: float | None = None
+        self.junctors: tuple[tuple[str, tuple[Schema, ...]], ...] = ()  # allOf, anyOf, oneOf, not; what they demand
         self.min_length: int | None = None
         self.max_length: int | None = None
         self.min_items: int | None = None
@@ -94,12 +105,12 @@ ANY.preserve = True
 
 def from_openapi(document: dict[str, Any], ref: str) -> Schema:
     """The schema that ``ref`` (its name under ``components.schemas``) names in an OpenAPI v3 document of Kubernetes."""
-    return _Reader(document["components"]["schemas"]).named(ref)
+    return _Reader(document["components"]["schemas"], structural=False).named(ref)
 
 
 def from_crd(schema: dict[str, Any]) -> Schema:
     """The schema of a version of a CRD, with the metadata that every object has."""
-    root = _Reader({}).node(schema)
+    root = _Reader({}, structural=True).node(schema)
     root = copy.copy(root)
     root.properties = {**root.properties, "apiVersion": _string(), "kind": _string(), "metadata": _metadata()}
     root.type = "object"
@@ -107,8 +118,9 @@ def from_crd(schema: dict[str, Any]) -> Schema:
 
 
 class _Reader:
-    def __init__(self, schemas: dict[str, Any]) -> None:
+    def __init__(self, schemas: dict[str, Any], *, structural: bool) -> None:
         self._schemas = schemas
+        self._structural = structural
         self._known: dict[str, Schema] = {}
 
     def named(self, ref: str) -> Schema:
@@ -121,8 +133,8 @@ class _Reader:
     def node(self, raw: dict[str, Any]) -> Schema:
         ref = raw.get("$ref")
         parts = raw.get("allOf", ())
-        if ref is None and len(parts) == 1 and "$ref" in parts[0]:
-            ref = parts[0]["$ref"]
+        if ref is None and not self._structural and len(parts) == 1:
+            ref = parts[0].get("$ref")
         if ref is None:
             node = Schema()
             self._fill(node, raw)
@@ -148,19 +160,22 @@ class _Reader:
         node.description = raw.get("description", "")
         node.validations = tuple(raw.get("x-kubernetes-validations", ()))
         if "pattern" in raw:
-            node.pattern = _pattern(raw["pattern"])
+            node.pattern, node.pattern_text = _pattern(raw["pattern"]), raw["pattern"]
         node.minimum, node.maximum = raw.get("minimum"), raw.get("maximum")
         node.exclusive_minimum = bool(raw.get("exclusiveMinimum", False))
         node.exclusive_maximum = bool(raw.get("exclusiveMaximum", False))
+        node.multiple_of = raw.get("multipleOf")
         node.min_length, node.max_length = raw.get("minLength"), raw.get("maxLength")
         node.min_items, node.max_items = raw.get("minItems"), raw.get("maxItems")
         node.min_properties, node.max_properties = raw.get("minProperties"), raw.get("maxProperties")
         if "default" in raw:
             node.default = raw["default"]
             node.has_defaults = True
-        node.int_or_string = (
-            bool(raw.get("x-kubernetes-int-or-string")) or node.format == "int-or-string" or ("oneOf" in raw and not node.type)
-        )
+        node.int_or_string = bool(raw.get("x-kubernetes-int-or-string"))
+        if self._structural:
+            node.junctors = tuple(self._junctors(raw))
+        elif node.format == "int-or-string" or ("oneOf" in raw and not node.type):
+            node.int_or_string = True
         node.preserve = bool(raw.get("x-kubernetes-preserve-unknown-fields"))
         node.embedded = bool(raw.get("x-kubernetes-embedded-resource"))
         self._merge_hints(node, raw)
@@ -176,11 +191,19 @@ class _Reader:
             node.preserve = True
         if "items" in raw:
             node.items = self.node(raw["items"])
-        if node.type in ("", "object") and not node.properties and node.additional is None and not node.int_or_string:
+        shapeless = not node.properties and node.additional is None and not node.int_or_string
+        if node.type in ("", "object") and shapeless and not self._structural:
             node.preserve = True
         node.has_defaults = node.has_defaults or any(
             child.has_defaults for child in (*node.properties.values(), node.additional, node.items) if child is not None
         )
+
+    def _junctors(self, raw: dict[str, Any]) -> Iterator[tuple[str, tuple[Schema, ...]]]:
+        for word in ("allOf", "anyOf", "oneOf"):
+            if raw.get(word):
+                yield word, tuple(self.node(part) for part in raw[word])
+        if isinstance(raw.get("not"), dict):
+            yield "not", (self.node(raw["not"]),)
 
     def _merge_hints(self, node: Schema, raw: dict[str, Any]) -> None:
         node.list_type = raw.get("x-kubernetes-list-type", node.list_type)
@@ -191,10 +214,47 @@ class _Reader:
         node.patch_key = raw.get("x-kubernetes-patch-merge-key", node.patch_key)
 
 
+_POSIX: Final = {
+    "[:alnum:]": "0-9A-Za-z",
+    "[:alpha:]": "A-Za-z",
+    "[:digit:]": "0-9",
+    "[:lower:]": "a-z",
+    "[:space:]": r"\s",
+    "[:upper:]": "A-Z",
+    "[:word:]": "0-9A-Za-z_",
+    "[:xdigit:]": "0-9A-Fa-f",
+}
+_TOKENS: Final = re.compile(r"\\.|\[:[a-z]+:\]|.", re.DOTALL)
+_MULTILINE: Final = re.compile(r"\(\?[a-z]*m")
+
+
 def _pattern(text: str) -> re.Pattern[str] | None:
-    """A Go pattern as Python reads it, or nothing where Python cannot: such a pattern accepts everything."""
+    """A Go pattern as Python reads it, or nothing where Python cannot: such a pattern accepts everything.
+
+    In Go ``$`` is the end of the text alone, never the place before a last line break, and classes such as ``\\d`` are ASCII.
+    """
+    end = "$" if _MULTILINE.search(text) else r"\Z"
+    parts: list[str] = []
+    in_class = False
+    for token in _TOKENS.findall(text):
+        if token == r"\z":
+            parts.append(r"\Z")
+        elif in_class and token in _POSIX:
+            parts.append(_POSIX[token])
+        elif in_class:
+            # These mean something to Python inside a class, now or in a later version.
+            parts.append("\\" + token if token in "[&|~" else token)
+            in_class = token != "]" or parts[-2] in ("[", "[^")
+        elif token == "$":
+            parts.append(end)
+        elif token == "^" and parts and parts[-1] == "[":
+            parts[-1] = "[^"
+        else:
+            # A POSIX class outside of a class is a class of its letters.
+            parts += list(token) if token in _POSIX else [token]
+            in_class = parts[-1] == "["
     try:
-        return re.compile(text.replace(r"\z", r"\Z"))
+        return re.compile("".join(parts), re.ASCII)
     except re.error:
         return None
 

@@ -12,7 +12,8 @@ from cozystack.apiserver.schema.model import MISSING, Schema
 
 
 def prune(schema: Schema, value: Any) -> Any:
-    """``value`` without fields that the schema does not know, but below ``preserve`` nodes."""
+    """``value`` without fields that the schema does not know, but below ``preserve`` nodes; and without fields that are null
+    where null is no value, unless a default is going to replace it."""
     if isinstance(value, dict):
         properties, additional, preserve = schema.properties, schema.additional, schema.preserve
         changed: dict[str, Any] | None = None
@@ -24,6 +25,11 @@ def prune(schema: Schema, value: Any) -> Any:
                 if changed is None:
                     changed = dict(value)
                 del changed[name]
+            elif item is None:
+                if name in properties and not child.nullable and child.default is MISSING:
+                    if changed is None:
+                        changed = dict(value)
+                    del changed[name]
             elif isinstance(item, dict | list):
                 pruned = prune(child, item)
                 if pruned is not item:
