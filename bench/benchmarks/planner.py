@@ -12,6 +12,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
+import tracemalloc
 from collections.abc import Iterable, Iterator
 from random import Random
 
@@ -19,7 +20,7 @@ import msgspec
 
 from bench.figures import Figure, Hold, Scale, percentile
 from bench.objects import HUBS, NAMESPACES, external_artifact, installed, package_name, platform, values
-from bench.processes import apart, held_megabytes
+from bench.processes import apart
 from cozystack.api import names
 from cozystack.api.cozystack import Package, PackageSource
 from cozystack.api.flux import HelmRelease
@@ -55,15 +56,15 @@ def measure(scale: Scale) -> list[Figure]:
 
 
 def _held(count: int) -> float:
-    """MB that a view and the plan of an installed platform hold beside its objects, the first of this process."""
+    """MB that a view and the plan of an installed platform hold beside its objects, as Python's allocator counts them."""
     _, running = _objects(count)
-    tune_gc()
-    before = held_megabytes()
+    tracemalloc.start()
     view = Catalogue()
     plan = _plan(view, running)
-    held = held_megabytes() - before
-    assert len(plan.packages) == len(view.packages)
-    return held
+    gc.collect()
+    held, _ = tracemalloc.get_traced_memory()
+    assert len(plan.packages) == len(view.packages) == count
+    return held / 1e6
 
 
 def _objects(count: int) -> tuple[list[Object], list[Object]]:
