@@ -7,13 +7,14 @@ spoken to over plain HTTP, others over TLS unless told otherwise; logging in fol
 from __future__ import annotations
 
 import base64
+import ipaddress
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urljoin
+from typing import Annotated, Any, Final
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 import msgspec
@@ -38,6 +39,14 @@ class Login:
     password: str = field(default="", repr=False)
 
 
+class _Layer(msgspec.Struct, rename="camel"):
+    """What we read of a manifest's layer."""
+
+    media_type: str
+    digest: Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}$")]
+    size: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Pulled:
     """A manifest and the bytes of its content layer."""
@@ -59,16 +68,23 @@ def logins_from_docker_config(data: bytes) -> dict[str, Login]:
         for host, entry in auths.items():
             username, password = entry.get("username", ""), entry.get("password", "")
             if entry.get("auth"):
-                username, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
+                username, _, password = base64.b64decode(entry["auth"].strip(), validate=True).decode().partition(":")
             found[host.removeprefix("https://").removeprefix("http://").split("/")[0]] = Login(username, password)
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         raise OciError("the docker configuration cannot be read") from error
     return found
 
 
 def is_loopback(host: str) -> bool:
-    name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
-    return name in ("localhost", "[::1]") or name.startswith("127.")
+    """Whether a host, with or without a port, is this machine by its address or as ``localhost``."""
+    name = re.sub(r":\d+$", "", host) if host.startswith("[") or host.count(":") == 1 else host
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        # A name, and one that starts with "127." is nobody's address.
+        return False
 
 
 class RegistryClient:
@@ -99,20 +115,26 @@ class RegistryClient:
     async def tags(self, reference: Reference) -> list[str]:
         status, _, body = await self._request("GET", reference, "tags/list")
         self._expect(status, (200,), reference, "its tags cannot be listed")
-        return list(json.loads(body).get("tags") or ())
+        try:
+            return [str(tag) for tag in json.loads(body).get("tags") or ()]
+        except (ValueError, AttributeError, TypeError) as error:
+            raise RegistryError(f"{reference}: the registry's list of tags cannot be read") from error
 
     async def pull(self, reference: Reference, *, media_type: str = "") -> Pulled:
         """The artifact; of several layers the first, or the first of ``media_type``; raises ``RegistryError``."""
         digest, manifest = await self._manifest(reference)
-        layers = [layer for layer in manifest.get("layers") or () if not media_type or layer["mediaType"] == media_type]
-        if not layers:
+        try:
+            layers = msgspec.convert(manifest.get("layers") or [], list[_Layer])
+        except msgspec.ValidationError as error:
+            raise RegistryError(f"{reference}: the manifest is not one of an artifact: {error}") from error
+        layer = next((layer for layer in layers if not media_type or layer.media_type == media_type), None)
+        if layer is None:
             raise RegistryError(f"{reference} has no layer{f' of type {media_type}' if media_type else ''}")
-        layer = layers[0]
-        if layer.get("size", 0) > MOST_LAYER:
+        if layer.size > MOST_LAYER:
             raise RegistryError(f"{reference} is larger than {MOST_LAYER} bytes")
-        status, _, body = await self._request("GET", reference, f"blobs/{layer['digest']}")
+        status, _, body = await self._request("GET", reference, f"blobs/{layer.digest}")
         self._expect(status, (200,), reference, "its content cannot be read")
-        if digest_of(body) != layer["digest"]:
+        if digest_of(body) != layer.digest:
             raise RegistryError(f"{reference}: the content is not what its manifest says")
         return Pulled(digest, manifest, body)
 
@@ -142,7 +164,7 @@ class RegistryClient:
             return
         status, headers, _ = await self._request("POST", reference, "blobs/uploads/")
         self._expect(status, (202,), reference, "an upload cannot be started")
-        location = urljoin(f"{self._scheme(reference)}://{reference.host}/", headers.get("Location", ""))
+        location = urljoin(self._base(reference), headers.get("Location", ""))
         separator = "&" if "?" in location else "?"
         status, _, _ = await self._send(
             "PUT",
@@ -170,7 +192,7 @@ class RegistryClient:
     async def _request(
         self, method: str, reference: Reference, path: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
-        url = f"{self._scheme(reference)}://{reference.host}/v2/{reference.path}/{path}"
+        url = f"{self._base(reference)}v2/{reference.path}/{path}"
         return await self._send(method, reference, url, body=body, headers=headers)
 
     async def _send(
@@ -182,11 +204,14 @@ class RegistryClient:
         scope = f"{reference.host}/{reference.path}"
         for attempt in range(2):
             sent = dict(headers or {})
-            if scope in self._tokens:
+            # An upload may be sent elsewhere; who we are is for the registry alone.
+            if scope in self._tokens and _origin(url) == _origin(self._base(reference)):
                 sent["Authorization"] = self._tokens[scope]
             try:
                 async with self._session.request(method, url, data=body or None, headers=sent) as response:
-                    content = await response.read()
+                    content = await _read(response, MOST_LAYER)
+                    if content is None:
+                        raise RegistryError(f"{reference}: the registry's answer is larger than {MOST_LAYER} bytes")
                     if response.status == 401 and attempt == 0:
                         challenge = response.headers.get("WWW-Authenticate", "")
                         if await self._log_in(reference, challenge, scope):
@@ -214,18 +239,38 @@ class RegistryClient:
         async with self._session.get(parts["realm"], params=query, headers={"Authorization": basic} if basic else {}) as answer:
             if answer.status != 200:
                 return False
-            body = await answer.json(content_type=None)
-        token = body.get("token") or body.get("access_token")
+            content = await _read(answer, MOST_MANIFEST)
+        try:
+            body = json.loads(content or b"")
+            token = body.get("token") or body.get("access_token")
+        except (ValueError, AttributeError):
+            return False
         if token:
             self._tokens[scope] = f"Bearer {token}"
         return bool(token)
 
-    def _scheme(self, reference: Reference) -> str:
-        return "http" if self._insecure or is_loopback(reference.host) else "https"
+    def _base(self, reference: Reference) -> str:
+        scheme = "http" if self._insecure or is_loopback(reference.host) else "https"
+        return f"{scheme}://{reference.host}/"
 
     def _expect(self, status: int, wanted: tuple[int, ...], reference: Reference, failure: str) -> None:
         if status not in wanted:
             raise RegistryError(f"{reference}: {failure} (the registry answered {status})", status=status)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes | None:
+    """The body, or nothing when it is longer than ``most`` bytes."""
+    content = bytearray()
+    async for part in response.content.iter_any():
+        content += part
+        if len(content) > most:
+            return None
+    return bytes(content)
 
 
 async def push_folder(

@@ -23,7 +23,7 @@ class Reference:
     @classmethod
     def parse(cls, text: str) -> Reference:
         """Read a reference, with or without ``oci://``; raises ``InvalidReference``."""
-        rest, _, digest = text.removeprefix("oci://").partition("@")
+        rest, at, digest = text.removeprefix("oci://").partition("@")
         host, slash, path = rest.partition("/")
         path, colon, tag = path.partition(":")
         if not slash or not _HOST.fullmatch(host):
@@ -32,7 +32,7 @@ class Reference:
             raise InvalidReference(f'"{text}" has no valid repository name')
         if colon and not _TAG.fullmatch(tag):
             raise InvalidReference(f'"{text}" has no valid tag')
-        if digest and not _DIGEST.fullmatch(digest):
+        if at and not _DIGEST.fullmatch(digest):
             raise InvalidReference(f'"{text}" has no valid digest')
         return cls(host, path, tag, digest)
 

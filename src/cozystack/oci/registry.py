@@ -64,7 +64,9 @@ class Registry:
         folder = self._names / name / "_tags"
         if not folder.is_dir():
             return _error(404, "NAME_UNKNOWN", f"there is no repository {name}")
-        return web.json_response({"name": name, "tags": sorted(path.name for path in folder.iterdir())})
+        return web.json_response(
+            {"name": name, "tags": sorted(path.name for path in folder.iterdir() if _TAG.fullmatch(path.name))}
+        )
 
     async def _blob(self, request: web.Request) -> web.Response:
         digest = request.match_info["digest"]
@@ -129,6 +131,9 @@ class Registry:
             return _error(404, "MANIFEST_UNKNOWN", f"there is no manifest {name}:{reference}")
         if request.method == "DELETE":
             (known if is_digest else tag).unlink()
+            for other in tag.parent.glob("*") if is_digest else ():
+                if other.read_text() == digest:
+                    other.unlink()
             return web.Response(status=202)
         if request.method not in ("GET", "HEAD"):
             return _error(405, "UNSUPPORTED", "manifests are read, put or deleted")
@@ -145,11 +150,15 @@ class Registry:
             manifest = json.loads(content)
         except ValueError:
             return _error(400, "MANIFEST_INVALID", "the manifest is not JSON")
-        parts = [manifest.get("config"), *(manifest.get("layers") or ())] if isinstance(manifest, dict) else [None]
-        for part in filter(None, parts):
-            path = self._path(part.get("digest", ""))
+        try:
+            parts = [manifest["config"], *manifest.get("layers", [])] if "config" in manifest else manifest.get("layers", [])
+            digests = [str(part["digest"]) for part in parts]
+        except (AttributeError, KeyError, TypeError):
+            return _error(400, "MANIFEST_INVALID", "the manifest is not one of an artifact")
+        for blob_digest in digests:
+            path = self._path(blob_digest)
             if path is None or not path.is_file():
-                return _error(400, "MANIFEST_BLOB_UNKNOWN", f"the blob {part.get('digest')} was not uploaded")
+                return _error(400, "MANIFEST_BLOB_UNKNOWN", f"the blob {blob_digest} was not uploaded")
         blob = self._path(digest)
         if blob is not None:
             _write(blob, content)
@@ -173,8 +182,8 @@ def _error(status: int, code: str, message: str) -> web.Response:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
+    """Whole or not at all. What a crash leaves behind begins with a dot, as no tag does."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     part.write_bytes(content)
     part.replace(path)
