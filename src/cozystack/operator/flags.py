@@ -69,6 +69,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("cozy-values-secret-namespace", "text", names.SYSTEM_NAMESPACE, "namespace of that Secret"),
     Flag("cozy-values-namespace-selector", "text", f"{names.SYSTEM_LABEL}=true", "namespaces that get a copy"),
     Flag("dependency-gate", "text", "running", "running: wait until dependencies run; written: until they are written"),
+    Flag("ordered-deletion", "bool", "true", "remove the releases of a deleted Package in reverse order of their dependencies"),
     Flag("workers", "int", "4", "objects of one kind that are reconciled at the same time"),
     Flag("kubeconfig", "text", "", "kubeconfig file; KUBECONFIG or the service account of the Pod when empty"),
     Flag("log-format", "text", "console", "console or json"),
@@ -107,6 +108,7 @@ class Options:
     cozy_values_secret_namespace: str
     cozy_values_namespace_selector: str
     dependency_gate: Literal["running", "written"]
+    ordered_deletion: bool
     workers: int
     kubeconfig: str
     log_format: str

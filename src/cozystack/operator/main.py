@@ -174,7 +174,14 @@ class Operator:
         view = View(self.client, settings_of(self._options), on_affected=self._trigger)
         instance = os.environ.get("POD_NAME", "cozystack-operator")
         events = EventRecorder(self.client, component="cozystack-operator", instance=instance, clock=self.clock)
-        reconcilers = Reconcilers(self.client, view, clock=self.clock, log=self.log, events=events)
+        reconcilers = Reconcilers(
+            self.client,
+            view,
+            clock=self.clock,
+            log=self.log,
+            events=events,
+            ordered_deletion=self._options.ordered_deletion,
+        )
         self._packages = self._controller("package", reconcilers.package)
         self._sources = self._controller("packagesource", reconcilers.source)
         self._namespaces = self._controller("namespace", reconcilers.namespace)

@@ -12,14 +12,28 @@ import msgspec
 
 from cozystack.api import names
 from cozystack.api.cozystack import Package, PackageSource
-from cozystack.api.meta import Condition, Key, find_condition
+from cozystack.api.flux import ArtifactGenerator
+from cozystack.api.meta import Condition, Key, find_condition, set_condition
 from cozystack.api.resources import ARTIFACT_GENERATORS, HELM_RELEASES, NAMESPACES, PACKAGE_SOURCES, PACKAGES, Resource
 from cozystack.api.time import format_time
 from cozystack.kube import Client
 from cozystack.kube.clock import Clock
-from cozystack.kube.errors import Conflict, NotFound
+from cozystack.kube.errors import Conflict, KubeError, NotFound
+from cozystack.operator.deletion import Deletion
 from cozystack.operator.view import View
-from cozystack.planner import NamespacePlan, PackagePlan, ReleasePlan, payload, plan_namespace, plan_package, plan_source, stamp
+from cozystack.planner import (
+    NamespacePlan,
+    PackagePlan,
+    Recovery,
+    ReleasePlan,
+    payload,
+    plan_namespace,
+    plan_package,
+    plan_recovery,
+    plan_source,
+    stamp,
+)
+from cozystack.planner.recovery import FORCED, FORCED_MESSAGE
 from cozystack.runtime import Done, EventRecorder, Log, RequeueAfter, Result
 
 WAKE_AGAIN = 5.0
@@ -27,12 +41,15 @@ WAKE_AGAIN = 5.0
 
 
 class Reconcilers:
-    def __init__(self, client: Client, view: View, *, clock: Clock, log: Log, events: EventRecorder) -> None:
+    def __init__(
+        self, client: Client, view: View, *, clock: Clock, log: Log, events: EventRecorder, ordered_deletion: bool = True
+    ) -> None:
         self._client = client
         self._view = view
         self._clock = clock
         self._log = log
         self._events = events
+        self._deletion = Deletion(client, view, ordered=ordered_deletion, log=log, events=events)
 
     # Packages
 
@@ -42,6 +59,12 @@ class Reconcilers:
         if package is None:
             return Done()
         plan = plan_package(catalogue, key.name)
+        if plan.removal is not None:
+            await self._publish_package(package, plan)
+            await self._deletion.proceed(catalogue.package(key.name) or package, plan.removal)
+            return Done()
+        if not await self._deletion.guard(package):
+            return RequeueAfter(WAKE_AGAIN)
         for namespace in plan.namespaces:
             await self._apply_namespace(namespace)
         for release in plan.releases:
@@ -124,9 +147,56 @@ class Reconcilers:
             self._view.put(applied)
         elif plan.delete_stale:
             await self._delete_generator(key.name)
-        plan = plan_source(catalogue, key.name)
-        await self._publish_source(source, plan.status)
-        return Done()
+        return await self._follow_generator(source)
+
+    async def _follow_generator(self, source: PackageSource) -> Result:
+        """Publish what the generator says; help it when its last word was lost (specification, operator 3.7 to 3.9)."""
+        catalogue = self._view.catalogue
+        plan = plan_source(catalogue, source.metadata.name)
+        status, again = plan.status, None
+        live = catalogue.generator(source.metadata.name)
+        if live is not None and plan.generator is not None:
+            recovery = plan_recovery(live, self._clock.now())
+            if recovery.action == "force":
+                await self._force(live, recovery)
+            elif recovery.action == "none" and recovery.tracked:
+                await self._end_recovery(live)
+            lost = recovery.condition(live, source.metadata.generation)
+            if lost is not None:
+                others = tuple(condition for condition in status.conditions if condition.type != "Ready")
+                status = msgspec.structs.replace(status, conditions=(lost, *others))
+            again = recovery.again
+        await self._publish_source(source, status)
+        return RequeueAfter(again) if again is not None else Done()
+
+    async def _force(self, live: ArtifactGenerator, recovery: Recovery) -> None:
+        """Make source-watcher build again: a Ready that is False makes it work, the request makes it look."""
+        now = format_time(self._clock.now())
+        forced = Condition("Ready", "False", FORCED, FORCED_MESSAGE, observed_generation=live.metadata.generation)
+        conditions = msgspec.to_builtins(set_condition(live.status.conditions, forced, now))
+        status = {"metadata": {"resourceVersion": live.metadata.resource_version}, "status": {"conditions": conditions}}
+        manager = names.PACKAGE_SOURCE_MANAGER
+        await self._client.patch(ARTIFACT_GENERATORS, live.key, status, subresource="status", manager=manager)
+        annotations = {
+            names.REQUESTED_AT_ANNOTATION: now,
+            names.RECOVERY_ATTEMPTS_ANNOTATION: str(recovery.attempts),
+            names.RECOVERY_LAST_ANNOTATION: now,
+        }
+        patch = {"metadata": {"annotations": annotations}}
+        self._view.put(await self._client.patch(ARTIFACT_GENERATORS, live.key, patch, manager=manager))
+        self._log.warning(
+            "artifact generator has lost its last word, asked to build again",
+            generator=str(live.key),
+            attempt=recovery.attempts,
+        )
+
+    async def _end_recovery(self, live: ArtifactGenerator) -> None:
+        gone = {names.RECOVERY_ATTEMPTS_ANNOTATION: None, names.RECOVERY_LAST_ANNOTATION: None}
+        patch = {"metadata": {"annotations": gone}}
+        try:
+            self._view.put(await self._client.patch(ARTIFACT_GENERATORS, live.key, patch, manager=names.PACKAGE_SOURCE_MANAGER))
+        except KubeError as error:
+            self._log.warning("annotations of a recovery stay for now", generator=str(live.key), reason=str(error))
 
     async def _delete_generator(self, name: str) -> None:
         live = self._view.catalogue.generator(name)

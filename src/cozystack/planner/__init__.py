@@ -23,6 +23,7 @@ from cozystack.planner.plan import (
 from cozystack.planner.platform import CriticalPath, PlatformPlan, Summary, plan_package, plan_platform
 from cozystack.planner.problems import AnyProblem, Problem, Ref, root_cause, to_json
 from cozystack.planner.readiness import release_state
+from cozystack.planner.recovery import Recovery, plan_recovery
 from cozystack.planner.releases import APPLIED_ANNOTATION, payload
 from cozystack.planner.removal import plan_removal
 from cozystack.planner.sentences import describe, unblock
@@ -42,6 +43,7 @@ __all__ = [
     "PackagePlan",
     "PlatformPlan",
     "Problem",
+    "Recovery",
     "Ref",
     "ReleasePlan",
     "ReleaseState",
@@ -57,6 +59,7 @@ __all__ = [
     "plan_namespace",
     "plan_package",
     "plan_platform",
+    "plan_recovery",
     "plan_removal",
     "plan_source",
     "release_state",

@@ -24,11 +24,11 @@ from cozystack.planner.artifacts import artifact_claims
 from cozystack.planner.dependencies import DependencyGraph
 from cozystack.planner.index import Relation
 from cozystack.planner.namespaces import decide
-from cozystack.planner.packages import ABSENT, PackageState, evaluate, owner_name
+from cozystack.planner.packages import ABSENT, PackageState, evaluate
 from cozystack.planner.plan import NamespacePlan, PackagePlan
 from cozystack.planner.problems import MissingSource, MissingVariant
 from cozystack.planner.readiness import awaits_dependencies, flux_ready
-from cozystack.planner.releases import desired_release
+from cozystack.planner.releases import desired_release, owner_name
 from cozystack.planner.selection import Selection, select
 from cozystack.planner.settings import Settings
 
@@ -385,12 +385,19 @@ class Catalogue:
 
     def _replace_package(self, name: str, package: Package | None) -> Affected:
         old = _put(self._packages, name, package)
+        if package is None:
+            # What it depends on may go now, if it is on its way out as well.
+            self._dirty_packages.update(each for each in self.dependencies(name) if self._is_going(each))
         if old is None or package is None or not _same_wish(old, package):
             self._select(name)
         if (old is None) != (package is None):
             self._dirty_packages |= self._graph.dependents(name)
         self._dirty_packages.add(name)
         return self._settle()
+
+    def _is_going(self, name: str) -> bool:
+        package = self._packages.get(name)
+        return package is not None and package.metadata.deletion_timestamp is not None
 
     def _replace_release(self, key: Key, release: HelmRelease | None) -> Affected:
         old = self._releases.get(key)

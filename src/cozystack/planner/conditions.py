@@ -13,7 +13,7 @@ import msgspec
 
 from cozystack.api.cozystack import BlockedBy, DependencyStatus, Package, PackageStatus, ReleaseStatus
 from cozystack.api.meta import Condition, Key, find_condition
-from cozystack.planner.plan import ReleasePlan, ReleaseState, Removal
+from cozystack.planner.plan import ReleasePlan, ReleaseState, Removal, RemovalPlan
 from cozystack.planner.problems import (
     ComponentCycle,
     DependencyCycle,
@@ -81,18 +81,30 @@ def package_status(
     )
 
 
-def leaving_status(package: Package) -> PackageStatus:
-    """The status of a Package that is being deleted: as it was, with the deletion in progress."""
+def leaving_status(package: Package, removal: RemovalPlan) -> PackageStatus:
+    """The status of a Package that is being deleted: what is left of it, and what its end waits for."""
     generation = package.metadata.generation
+    left = {*removal.releases, *removal.waiting_for_releases}
+    message = _leaving_message(removal)
     return PackageStatus(
         conditions=(
-            Condition("Ready", "Unknown", "Deleting", "The Package is being deleted", "", generation),
-            Condition("Reconciling", "True", "Deleting", "The Package is being deleted", "", generation),
+            Condition("Ready", "Unknown", "Deleting", message, "", generation),
+            Condition("Reconciling", "True", "Deleting", message, "", generation),
         ),
         dependencies=package.status.dependencies,
         observed_generation=generation,
-        releases=package.status.releases,
+        blocked_by=blocked_by(removal.problems, package.metadata.name),
+        releases=tuple(release for release in package.status.releases if Key(release.namespace, release.name) in left),
     )
+
+
+def _leaving_message(removal: RemovalPlan) -> str:
+    if removal.waiting_for_packages:
+        return f"Being deleted after {listed(removal.waiting_for_packages)}"
+    left = len(removal.releases) + len(removal.waiting_for_releases)
+    if left:
+        return f"Being deleted: {left} {'release is' if left == 1 else 'releases are'} left"
+    return "Being deleted"
 
 
 def dependency_status(package: Package, settled: Mapping[str, bool], *, held: bool) -> dict[str, DependencyStatus]:

@@ -49,7 +49,8 @@ from cozystack.planner.problems import (
     source_ref,
 )
 from cozystack.planner.readiness import MISSING, awaits_dependencies, flux_ready, release_state
-from cozystack.planner.releases import foreign_fields, reads_values, release_changes
+from cozystack.planner.releases import belongs_to, foreign_fields, owner_name, reads_values, release_changes
+from cozystack.planner.removal import plan_removal
 from cozystack.planner.selection import Installed, Selection
 from cozystack.planner.sources import source_state
 
@@ -86,7 +87,7 @@ ABSENT = PackageState(settled=False)
 def evaluate(view: Catalogue, package: Package) -> tuple[PackagePlan, PackageState]:
     selection = view.selection(package.metadata.name)
     if package.metadata.deletion_timestamp is not None or selection is None:
-        return _leaving(package)
+        return _leaving(view, package)
     if not isinstance(selection, Selection):
         return _unselected(view, package, selection)
     return _Evaluation(view, package, selection).result()
@@ -96,27 +97,17 @@ def is_paused(package: Package) -> bool:
     return package.metadata.annotations.get(names.PAUSED_ANNOTATION) == "true"
 
 
-def owner_name(release: HelmRelease) -> str:
-    """The Package that owns a release, whatever its UID was; empty when there is none."""
-    owner = release.metadata.controller
-    return owner.name if owner is not None and owner.kind == "Package" else ""
-
-
-def belongs_to(release: HelmRelease, name: str) -> bool:
-    """Whether Package ``name`` may write ``release``: it owns it, or it carries its label and nobody owns it (D3)."""
-    if release.metadata.controller is not None:
-        return owner_name(release) == name
-    return release.metadata.labels.get(names.PACKAGE_LABEL) == name
-
-
-def _leaving(package: Package) -> tuple[PackagePlan, PackageState]:
+def _leaving(view: Catalogue, package: Package) -> tuple[PackagePlan, PackageState]:
     name = package.metadata.name
+    removal = plan_removal(view, name)
     plan = PackagePlan(
         name=name,
         generation=package.metadata.generation,
         variant=package.variant,
         gate=Gate(open=False),
-        status=leaving_status(package),
+        status=leaving_status(package, removal),
+        problems=removal.problems,
+        removal=removal,
     )
     return plan, PackageState(False, (Root(DeletingPackage(subject=package_ref(name)), (name,)),))
 

@@ -107,44 +107,6 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     waiting_for: tuple[str, ...] = ()
 
 
-class PackagePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything about one Package; ``status`` is complete but for the times of its conditions."""
-
-    name: str
-    generation: int
-    variant: str
-    gate: Gate
-    namespaces: tuple[NamespacePlan, ...] = ()
-    releases: tuple[ReleasePlan, ...] = ()
-    removals: tuple[Removal, ...] = ()
-    moves: tuple[Move, ...] = ()
-    wake_ups: tuple[WakeUp, ...] = ()
-    problems: tuple[AnyProblem, ...] = ()
-    status: PackageStatus
-
-    @property
-    def settled(self) -> bool:
-        """Nothing is left to be written or removed."""
-        return not self.removals and all(release.action == "none" for release in self.releases)
-
-
-class SourcePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything about one PackageSource.
-
-    ``delete_stale``: a generator of ours is there and must go. ``stuck_since`` is set while the generator has built its
-    artifacts but does not say so: the time from which a grace period counts (specification, operator 3.7).
-    """
-
-    name: str
-    generation: int
-    generator: ArtifactGenerator | None
-    action: Action
-    delete_stale: bool = False
-    problems: tuple[AnyProblem, ...] = ()
-    status: PackageSourceStatus
-    stuck_since: str = ""
-
-
 class RemovalPlan(msgspec.Struct, frozen=True, kw_only=True):
     """How a Package that is being deleted goes: which releases now, and what it waits for.
 
@@ -157,6 +119,44 @@ class RemovalPlan(msgspec.Struct, frozen=True, kw_only=True):
     waiting_for_packages: tuple[str, ...] = ()
     problems: tuple[AnyProblem, ...] = ()
     done: bool = False
+
+
+class PackagePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about one Package; ``status`` is complete but for the times of its conditions."""
+
+    name: str
+    generation: int
+    variant: str
+    gate: Gate
+    namespaces: tuple[NamespacePlan, ...] = ()
+    releases: tuple[ReleasePlan, ...] = ()
+    removals: tuple[Removal, ...] = ()
+    moves: tuple[Move, ...] = ()
+    wake_ups: tuple[WakeUp, ...] = ()
+    removal: RemovalPlan | None = None
+    """Set while the Package is being deleted."""
+    problems: tuple[AnyProblem, ...] = ()
+    status: PackageStatus
+
+    @property
+    def settled(self) -> bool:
+        """Nothing is left to be written or removed."""
+        return not self.removals and all(release.action == "none" for release in self.releases)
+
+
+class SourcePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about one PackageSource.
+
+    ``delete_stale``: a generator of ours is there and must go.
+    """
+
+    name: str
+    generation: int
+    generator: ArtifactGenerator | None
+    action: Action
+    delete_stale: bool = False
+    problems: tuple[AnyProblem, ...] = ()
+    status: PackageSourceStatus
 
 
 def stamp(conditions: tuple[Condition, ...], published: tuple[Condition, ...], now: str) -> tuple[Condition, ...]:

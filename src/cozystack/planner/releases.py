@@ -96,6 +96,19 @@ def desired_release(
     )
 
 
+def owner_name(release: HelmRelease) -> str:
+    """The Package that owns a release, whatever its UID was; empty when there is none."""
+    owner = release.metadata.controller
+    return owner.name if owner is not None and owner.kind == "Package" else ""
+
+
+def belongs_to(release: HelmRelease, name: str) -> bool:
+    """Whether Package ``name`` may write ``release``: it owns it, or it carries its label and nobody owns it (D3)."""
+    if release.metadata.controller is not None:
+        return owner_name(release) == name
+    return release.metadata.labels.get(names.PACKAGE_LABEL) == name
+
+
 def reads_values(selection: Selection) -> bool:
     """Whether the releases read the values Secret: the annotation of the PackageSource decides, by exactly ``"true"``."""
     return selection.source.metadata.annotations.get(names.SKIP_VALUES_ANNOTATION) != "true"

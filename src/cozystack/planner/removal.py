@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from cozystack.api.flux import HelmRelease
 from cozystack.api.meta import Key
 from cozystack.planner import graph
-from cozystack.planner.packages import owner_name
 from cozystack.planner.plan import RemovalPlan
 from cozystack.planner.problems import SuspendedRelease, release_ref
+from cozystack.planner.releases import owner_name
 
 if TYPE_CHECKING:
     from cozystack.planner.catalogue import Catalogue

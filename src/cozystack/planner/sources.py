@@ -19,6 +19,7 @@ from cozystack.planner.problems import (
     StalledSource,
     source_ref,
 )
+from cozystack.planner.recovery import FORCED
 from cozystack.planner.releases import metadata_changes
 from cozystack.planner.sentences import describe
 
@@ -47,7 +48,6 @@ def plan_source(view: Catalogue, name: str) -> SourcePlan:
         delete_stale=desired is None and ours and (source.spec.source_ref is None or _builds_nothing(source)),
         problems=tuple(problems),
         status=_status(source, desired, live, action, tuple(problems)),
-        stuck_since=_stuck_since(live) if desired is not None and live is not None else "",
     )
 
 
@@ -65,7 +65,7 @@ def source_state(view: Catalogue, source: PackageSource) -> tuple[bool, list[Any
     if stalled is not None and stalled.status == "True":
         where = Ref("ArtifactGenerator", name, names.SYSTEM_NAMESPACE)
         return False, [StalledSource(subject=source_ref(name), origin=where, reason=stalled.reason, message=stalled.message)]
-    if origin or ready.status != "False":
+    if origin or ready.status != "False" or ready.reason == FORCED:
         return False, origin
     where = Ref("ArtifactGenerator", name, names.SYSTEM_NAMESPACE)
     return False, [SourceNotReady(subject=source_ref(name), origin=where, reason=ready.reason, message=ready.message)]
@@ -170,15 +170,3 @@ def _ready(
         message = "ArtifactGenerator Ready condition not found"
         return Condition("Ready", "Unknown", "ArtifactGeneratorNotReady", message, "", generation)
     return Condition("Ready", ready.status, ready.reason, ready.message, ready.last_transition_time, generation)
-
-
-def _stuck_since(live: ArtifactGenerator) -> str:
-    """When the generator stopped to report although it has built everything; empty when it has not."""
-    if not live.status.inventory or not live.status.observed_sources_digest:
-        return ""
-    ready = find_condition(live.status.conditions, "Ready")
-    if ready is None:
-        return live.metadata.creation_timestamp or ""
-    if ready.status == "Unknown" and ready.observed_generation == live.metadata.generation:
-        return ready.last_transition_time
-    return ""
