@@ -183,7 +183,8 @@ class Reconcilers:
             names.RECOVERY_LAST_ANNOTATION: now,
         }
         patch = {"metadata": {"annotations": annotations}}
-        self._view.put(await self._client.patch(ARTIFACT_GENERATORS, live.key, patch, manager=manager))
+        written = await self._client.patch(ARTIFACT_GENERATORS, live.key, patch, manager=manager)
+        self._view.put(written)
         self._log.warning(
             "artifact generator has lost its last word, asked to build again",
             generator=str(live.key),
@@ -194,7 +195,8 @@ class Reconcilers:
         gone = {names.RECOVERY_ATTEMPTS_ANNOTATION: None, names.RECOVERY_LAST_ANNOTATION: None}
         patch = {"metadata": {"annotations": gone}}
         try:
-            self._view.put(await self._client.patch(ARTIFACT_GENERATORS, live.key, patch, manager=names.PACKAGE_SOURCE_MANAGER))
+            written = await self._client.patch(ARTIFACT_GENERATORS, live.key, patch, manager=names.PACKAGE_SOURCE_MANAGER)
+            self._view.put(written)
         except KubeError as error:
             self._log.warning("annotations of a recovery stay for now", generator=str(live.key), reason=str(error))
 

@@ -1,8 +1,8 @@
 """Recovery of an ArtifactGenerator whose last status write was lost (specification, operator 3.7 to 3.9).
 
-source-watcher may build everything and lose the write that says so (fluxcd/pkg issue 934); nothing would happen for an hour then.
-After a grace period its Ready condition is forced to False and a reconcile is requested, which makes it build again; a few
-times, with growing pauses. Pure: the time is passed in.
+source-watcher may build everything and lose the write that says so (fluxcd/pkg issue 934); then nothing happens for an
+hour. After a grace period its Ready condition is forced to False and a reconcile is requested, which makes it build again;
+a few times, with growing pauses. Pure: the time is passed in.
 """
 
 from __future__ import annotations
