@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
+_PATH = re.compile(r"(?:/[\w.@+-]+)+(/[\w.@+-]+)")
 Limit = Literal["<", "≤", "≥"]
 
 
@@ -62,8 +64,9 @@ class Scale(msgspec.Struct, frozen=True):
 
 
 def not_available(name: str, unit: str, reason: str, hold: Hold | None = None) -> Figure:
-    """A row that says why there is no figure."""
-    return Figure(name, None, unit, hold, failed=f"not available: {' '.join(reason.split())}")
+    """A row that says why there is no figure; of paths only the last part is kept, since results are published."""
+    text = _PATH.sub(r"…\1", " ".join(reason.split()))
+    return Figure(name, None, unit, hold, failed=f"not available: {text}")
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
