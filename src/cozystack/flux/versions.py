@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import takewhile
 
 _VERSION = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
-_TERM = re.compile(r"(>=|<=|!=|>|<|=|~|\^)?\s*v?(\d+|[xX*])(?:\.(\d+|[xX*]))?(?:\.(\d+|[xX*]))?(?:-([0-9A-Za-z.-]+))?")
+_PART = r"(\d+|[xX*])"
+_TERM = re.compile(
+    rf"\s*,?\s*(>=|=>|<=|=<|!=|~>|>|<|=|~|\^)?\s*v?{_PART}(?:\.{_PART})?(?:\.{_PART})?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?\s*"
+)
+_SPAN = re.compile(r"([^\s,|]+)\s+-\s+([^\s,|]+)")
+_SAME = {"=>": ">=", "=<": "<=", "~>": "~", "": "="}
 
 Version = tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...]]
 
@@ -17,8 +23,12 @@ def parse(text: str) -> Version | None:
     if found is None:
         return None
     major, minor, patch, pre = found.groups()
-    parts = tuple((not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in (pre or "").split(".") if part)
-    return int(major), int(minor or 0), int(patch or 0), not parts, parts
+    return _version((int(major), int(minor or 0), int(patch or 0)), pre or "")
+
+
+def _version(numbers: tuple[int, int, int], pre: str) -> Version:
+    parts = tuple((not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in pre.split(".") if part)
+    return (*numbers, not parts, parts)
 
 
 def newest(tags: Iterable[str], wanted: str, pattern: str) -> str | None:
@@ -29,40 +39,52 @@ def newest(tags: Iterable[str], wanted: str, pattern: str) -> str | None:
 
 
 def accepts(wanted: str, version: Version) -> bool:
-    """Whether a range accepts a version: alternatives by ``||``, terms by space or comma."""
-    return any(_all(part, version) for part in wanted.split("||"))
+    """Whether a range accepts a version: alternatives by ``||``, terms by space or comma. What is no range accepts nothing."""
+    return any(_all(part, version) for part in _SPAN.sub(r">=\1 <=\2", wanted).split("||"))
 
 
 def _all(text: str, version: Version) -> bool:
-    terms = _TERM.findall(text.replace(",", " "))
-    if not terms:
-        return text.strip() in ("", "*")
+    if not text.strip():
+        return version[3]
+    terms: list[tuple[str, ...]] = []
+    position = 0
+    while position < len(text):
+        found = _TERM.match(text, position)
+        if found is None:
+            return False
+        terms.append(found.groups(default=""))
+        position = found.end()
+    # A pre-release is offered only to those who ask for one.
     if not version[3] and not any(term[4] for term in terms):
         return False
     return all(_one(term, version) for term in terms)
 
 
-def _one(term: tuple[str, str, str, str, str], version: Version) -> bool:
+def _one(term: tuple[str, ...], version: Version) -> bool:
+    """Whether one comparison holds. A part that is missing or ``x`` stands for any number."""
     operator, *numbers, pre = term
-    fixed = [int(number) for number in numbers if number.isdecimal()]
-    low = parse(".".join(str(n) for n in [*fixed, 0, 0, 0][:3]) + (f"-{pre}" if pre else ""))
-    if low is None or not fixed:
+    fixed = tuple(int(number) for number in takewhile(str.isdecimal, numbers))
+    if not fixed:
         return True
-    match operator:
+    major, minor, patch = (*fixed, 0, 0)[:3]
+    low = _version((major, minor, patch), pre)
+    partial = len(fixed) < 3
+    head = version[: len(fixed)]
+    match _SAME.get(operator, operator):
         case ">=":
             return version >= low
         case ">":
-            return version > low
+            return head > fixed if partial else version > low
         case "<":
             return version < low
         case "<=":
-            return version <= low
+            return head <= fixed if partial else version <= low
         case "!=":
-            return version != low
+            return head != fixed if partial else version != low
         case "^":
             index = next((i for i, number in enumerate(fixed) if number), len(fixed) - 1)
-            return version >= low and version[: index + 1] == tuple(fixed[: index + 1])
+            return version >= low and version[: index + 1] == fixed[: index + 1]
         case "~":
             size = min(2, len(fixed))
-            return version >= low and version[:size] == tuple(fixed[:size])
-    return version == low if len(fixed) == 3 else version[: len(fixed)] == tuple(fixed)
+            return version >= low and version[:size] == fixed[:size]
+    return head == fixed if partial else version == low
