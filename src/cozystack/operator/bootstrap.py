@@ -113,17 +113,10 @@ class Bootstrap:
                 return
 
     async def _install_crds(self) -> None:
-        wanted: list[dict[str, JSON]] = []
-        for crd in copy.deepcopy(crds()):
+        wanted = copy.deepcopy(crds())
+        for crd in wanted:
             crd["metadata"]["annotations"] = {VERSION_ANNOTATION: self._version}
-            live = await self._client.find(CUSTOM_RESOURCE_DEFINITIONS, Key("", crd["metadata"]["name"]))
-            installed = live.metadata.annotations.get(VERSION_ANNOTATION, "") if live is not None else ""
-            if is_newer(installed, self._version):
-                self._log.info("CRD left as a newer operator installed it", crd=crd["metadata"]["name"], version=installed)
-            else:
-                wanted.append(crd)
-        await self._apply(wanted)
-        await self._established([crd["metadata"]["name"] for crd in crds()])
+        await self._apply_crds(wanted, lambda crd: crd["metadata"].get("annotations", {}).get(VERSION_ANNOTATION, ""))
 
     async def _install_flux(self) -> None:
         deployment = await self._client.find(DEPLOYMENTS, Key(names.FLUX_NAMESPACE, DEPLOYMENT_NAME))
@@ -131,12 +124,7 @@ class Bootstrap:
         if is_newer(installed, FLUX_VERSION):
             self._log.info("Flux left as a newer operator installed it", version=installed)
             return
-        wanted = []
-        for crd in flux_crds():
-            live = await self._client.find(_UNTYPED_CRDS, Key("", crd["metadata"]["name"]))
-            wanted.append(keep_served_versions(crd, live) if live is not None else crd)
-        await self._apply(wanted)
-        await self._established([crd["metadata"]["name"] for crd in wanted])
+        await self._apply_crds(flux_crds(), lambda crd: crd["metadata"].get("labels", {}).get(VERSION_LABEL, ""))
         await self._apply(
             flux_objects(
                 registry=self._options.flux_registry,
@@ -159,6 +147,21 @@ class Bootstrap:
             if outcome.changed:
                 meta = outcome.object["metadata"]
                 self._log.info("applied", kind=outcome.object["kind"], name=meta["name"], namespace=meta.get("namespace", ""))
+
+    async def _apply_crds(self, crds: list[dict[str, JSON]], version_of: Callable[[dict[str, JSON]], str]) -> None:
+        """Bring each CRD up, unless it is there in a later version, and return when the server serves all of them."""
+        wanted = []
+        for crd in crds:
+            name = crd["metadata"]["name"]
+            live = await self._client.find(_UNTYPED_CRDS, Key("", name))
+            if live is None:
+                wanted.append(crd)
+            elif is_newer(version_of(live), version_of(crd)):
+                self._log.info("CRD left as a newer operator installed it", crd=name, version=version_of(live))
+            else:
+                wanted.append(keep_what_is_there(crd, live))
+        await self._apply(wanted)
+        await self._established([crd["metadata"]["name"] for crd in crds])
 
     async def _established(self, crd_names: list[str]) -> None:
         """Return when the server serves every CRD."""
@@ -185,14 +188,39 @@ def _numbers(version: str) -> tuple[int, ...] | None:
     return tuple(int(number) for number in found.groups()) if found else None
 
 
-def keep_served_versions(crd: dict[str, JSON], live: dict[str, JSON]) -> dict[str, JSON]:
-    """``crd`` with the versions that ``live`` serves and it does not have: objects may be stored in them (decision D6)."""
-    ours = {version["name"] for version in crd["spec"]["versions"]}
-    older = [
-        {**version, "storage": False}
-        for version in live.get("spec", {}).get("versions", ())
-        if version["name"] not in ours and version.get("served")
+def keep_what_is_there(crd: dict[str, JSON], live: dict[str, JSON]) -> dict[str, JSON]:
+    """``crd`` with what ``live`` has beyond it (decision D6): properties of its versions, and whole versions that are served,
+    or that objects are stored in.
+    """
+    there = {version["name"]: version for version in live.get("spec", {}).get("versions", ())}
+    stored = live.get("status", {}).get("storedVersions", ())
+    versions = [_with_properties_of(version, there.pop(version["name"], None)) for version in crd["spec"]["versions"]]
+    versions += [
+        {**version, "storage": False} for version in there.values() if version.get("served") or version["name"] in stored
     ]
-    if not older:
-        return crd
-    return {**crd, "spec": {**crd["spec"], "versions": [*crd["spec"]["versions"], *older]}}
+    return {**crd, "spec": {**crd["spec"], "versions": versions}}
+
+
+def _with_properties_of(version: dict[str, JSON], live: dict[str, JSON] | None) -> dict[str, JSON]:
+    schema = version.get("schema", {}).get("openAPIV3Schema")
+    there = (live or {}).get("schema", {}).get("openAPIV3Schema")
+    if not schema or not there:
+        return version
+    return {**version, "schema": {"openAPIV3Schema": _joined(schema, there)}}
+
+
+def _joined(schema: JSON, live: JSON) -> JSON:
+    """``schema`` with the properties that ``live`` has beyond it, at every depth."""
+    if not isinstance(schema, dict) or not isinstance(live, dict):
+        return schema
+    joined = {**schema}
+    if "properties" in schema and "properties" in live:
+        ours, theirs = schema["properties"], live["properties"]
+        joined["properties"] = {
+            **{name: _joined(property_, theirs.get(name)) for name, property_ in ours.items()},
+            **{name: property_ for name, property_ in theirs.items() if name not in ours},
+        }
+    for inner in ("items", "additionalProperties"):
+        if inner in schema:
+            joined[inner] = _joined(schema[inner], live.get(inner))
+    return joined

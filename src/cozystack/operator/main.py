@@ -26,6 +26,7 @@ from cozystack.kube.errors import KubeError
 from cozystack.operator import labels
 from cozystack.operator.bootstrap import Bootstrap
 from cozystack.operator.flags import FlagSyntaxError, HelpRequested, Options, OptionsError, read_options, usage
+from cozystack.operator.measures import Measures
 from cozystack.operator.reconcilers import Reconcilers
 from cozystack.operator.replicator import Replicator
 from cozystack.operator.view import View
@@ -41,6 +42,9 @@ from cozystack.runtime import (
     Result,
     Service,
     configure,
+    count_reconciles,
+    count_requests,
+    show_controller,
     supervise,
     tune_gc,
 )
@@ -86,33 +90,36 @@ async def run(options: Options, environment: Mapping[str, str], *, clock: Clock,
     kubeconfig = Path(options.kubeconfig) if options.kubeconfig else None
     config = load_config(kubeconfig, None, environment)
     registry = Registry()
-    calls = registry.counter("cozystack_api_requests_total", "Requests to the API server.", ("verb", "resource"))
     transport = HttpTransport(config, clock=clock)
     client = Client(
         transport,
         clock=clock,
         user_agent=f"cozystack-operator/{__version__}",
-        observe=lambda call: calls.inc(verb=call.verb, resource=call.resource),
+        observe=count_requests(registry),
     )
     operator = Operator(client, options, environment, clock=clock, log=log, registry=registry)
-    health = HealthServer(registry=registry)
-    health.ready("bootstrap", lambda: None if operator.bootstrap.done or not operator.leading else "not finished yet")
+    listeners = _listeners(options, registry)
+    for listener in listeners.values():
+        listener.ready("bootstrap", lambda: None if operator.bootstrap.done or not operator.leading else "not finished yet")
     try:
-        await _listen(health, options)
+        for (host, port), listener in listeners.items():
+            await listener.start(host, port)
         lead = _led(operator, options, config, environment) if options.leader_elect else operator.run
         await supervise([Service("operator", lead)], clock=clock, finished="operator")
     finally:
-        await health.stop()
+        for listener in listeners.values():
+            await listener.stop()
         await transport.close()
 
 
-async def _listen(health: HealthServer, options: Options) -> None:
-    """The probe listener, which also serves metrics when that has an address of its own or the same."""
-    for address in dict.fromkeys((options.health_probe_bind_address, options.metrics_bind_address)):
+def _listeners(options: Options, registry: Registry) -> dict[tuple[str, int], HealthServer]:
+    """A server for each address that the flags name: with metrics, with probes, or with both where they are the same."""
+    found: dict[tuple[str, int], HealthServer] = {}
+    for address, shown in ((options.metrics_bind_address, registry), (options.health_probe_bind_address, None)):
         if address != "0":
             host, _, port = address.rpartition(":")
-            await health.start(host or "0.0.0.0", int(port))  # noqa: S104 - what the flag asks for
-            return
+            found.setdefault((host or "0.0.0.0", int(port)), HealthServer(registry=shown))  # noqa: S104 - what the flag asks
+    return found
 
 
 def _led(
@@ -161,6 +168,7 @@ class Operator:
         self._options = options
         self._random = random or Random()  # noqa: S311 - spreads retries
         self._registry = registry or Registry()
+        self._observe = count_reconciles(self._registry)
         version = environment.get("COZYSTACK_VERSION") or __version__
         self.bootstrap = Bootstrap(
             client, options, clock=clock, random=self._random, environment=environment, version=version, log=log
@@ -171,6 +179,7 @@ class Operator:
         self.leading = True
         self.log.info("operating", version=__version__)
         await self.bootstrap.run()
+        self._measures = Measures(self._registry, self.clock)
         view = View(self.client, settings_of(self._options), on_affected=self._trigger)
         instance = os.environ.get("POD_NAME", "cozystack-operator")
         events = EventRecorder(self.client, component="cozystack-operator", instance=instance, clock=self.clock)
@@ -181,6 +190,7 @@ class Operator:
             log=self.log,
             events=events,
             ordered_deletion=self._options.ordered_deletion,
+            measures=self._measures,
         )
         self._packages = self._controller("package", reconcilers.package)
         self._sources = self._controller("packagesource", reconcilers.source)
@@ -197,6 +207,9 @@ class Operator:
         copies = self._controller("values", replicator.reconcile)
         replicator.watch(copies)
         controllers = [self._sources, self._packages, self._namespaces, copies]
+        for controller in controllers:
+            show_controller(self._registry, controller)
+        view.show(self._registry)
 
         async def fill() -> None:
             await view.fill()
@@ -217,12 +230,20 @@ class Operator:
         )
 
     def _controller(self, name: str, reconcile: Callable[[Key], Awaitable[Result]]) -> Controller:
-        return Controller(name, reconcile, clock=self.clock, random=self._random, workers=self._options.workers)
+        return Controller(
+            name,
+            reconcile,
+            clock=self.clock,
+            random=self._random,
+            workers=self._options.workers,
+            observe=self._observe,
+        )
 
     def _trigger(self, affected: Affected) -> None:
         for name in affected.sources:
             self._sources.trigger(Key("", name))
         for name in affected.packages:
+            self._measures.touched(name)
             self._packages.trigger(Key("", name))
         for name in affected.namespaces:
             self._namespaces.trigger(Key("", name))

@@ -20,6 +20,8 @@ from cozystack.kube import Client
 from cozystack.kube.clock import Clock
 from cozystack.kube.errors import Conflict, KubeError, NotFound
 from cozystack.operator.deletion import Deletion
+from cozystack.operator.holdings import holdings
+from cozystack.operator.measures import Measures
 from cozystack.operator.view import View
 from cozystack.planner import (
     NamespacePlan,
@@ -34,7 +36,7 @@ from cozystack.planner import (
     stamp,
 )
 from cozystack.planner.recovery import FORCED, FORCED_MESSAGE
-from cozystack.runtime import Done, EventRecorder, Log, RequeueAfter, Result
+from cozystack.runtime import Done, EventRecorder, Log, Registry, RequeueAfter, Result
 
 WAKE_AGAIN = 5.0
 """Seconds after which a release that was woken and has seen nothing is looked at again."""
@@ -42,7 +44,15 @@ WAKE_AGAIN = 5.0
 
 class Reconcilers:
     def __init__(
-        self, client: Client, view: View, *, clock: Clock, log: Log, events: EventRecorder, ordered_deletion: bool = True
+        self,
+        client: Client,
+        view: View,
+        *,
+        clock: Clock,
+        log: Log,
+        events: EventRecorder,
+        ordered_deletion: bool = True,
+        measures: Measures | None = None,
     ) -> None:
         self._client = client
         self._view = view
@@ -50,14 +60,22 @@ class Reconcilers:
         self._log = log
         self._events = events
         self._deletion = Deletion(client, view, ordered=ordered_deletion, log=log, events=events)
+        self._measures = measures or Measures(Registry(), clock)
 
     # Packages
 
     async def package(self, key: Key) -> Result:
-        catalogue = self._view.catalogue
-        package = catalogue.package(key.name)
+        package = self._view.catalogue.package(key.name)
         if package is None:
+            self._measures.gone(key.name)
             return Done()
+        try:
+            return await self._package(key, package)
+        finally:
+            self._measures.looked_at(key.name)
+
+    async def _package(self, key: Key, package: Package) -> Result:
+        catalogue = self._view.catalogue
         plan = plan_package(catalogue, key.name)
         if plan.removal is not None:
             await self._publish_package(package, plan)
@@ -65,6 +83,8 @@ class Reconcilers:
             return Done()
         if not await self._deletion.guard(package):
             return RequeueAfter(WAKE_AGAIN)
+        if await self._look_into_moves(plan):
+            plan = plan_package(catalogue, key.name)
         for namespace in plan.namespaces:
             await self._apply_namespace(namespace)
         for release in plan.releases:
@@ -76,12 +96,25 @@ class Reconcilers:
         woken = False
         for wake_up in plan.wake_ups:
             await self._wake(wake_up.key, again=wake_up.again)
+            self._measures.woken(key.name, again=wake_up.again)
             woken = True
         # What was written has changed the view: the status speaks of the state after it.
-        package = catalogue.package(key.name)
-        if package is not None:
-            await self._publish_package(package, plan_package(catalogue, key.name))
+        newest = catalogue.package(key.name)
+        if newest is not None:
+            await self._publish_package(newest, plan_package(catalogue, key.name))
         return RequeueAfter(WAKE_AGAIN) if woken else Done()
+
+    async def _look_into_moves(self, plan: PackagePlan) -> bool:
+        """Find out what the releases that are to move hold; whether anything was learned."""
+        learned = False
+        for move in plan.moves:
+            live = self._view.catalogue.release(move.old)
+            if move.holds is None and not move.permitted and live is not None:
+                holds = await holdings(self._client, live)
+                if holds is not None:
+                    self._view.set_release_data(move.old, holds)
+                    learned = True
+        return learned
 
     async def _apply_release(self, plan: PackagePlan, release: ReleasePlan) -> None:
         if release.action == "create":
@@ -124,6 +157,7 @@ class Reconcilers:
         wanted = plan.status
         conditions = stamp(wanted.conditions, package.status.conditions, format_time(self._clock.now()))
         wanted = msgspec.structs.replace(wanted, conditions=conditions)
+        self._measures.published(plan.name, wanted)
         if wanted == package.status:
             return
         published = await self._patch_status(PACKAGES, package.key, package.status, wanted)

@@ -27,7 +27,7 @@ from cozystack.api.resources import (
 )
 from cozystack.kube import ChangeKind, Client, Informer
 from cozystack.planner import Affected, Catalogue, Settings
-from cozystack.runtime import Service
+from cozystack.runtime import Registry, Service, show_informer
 
 
 class View:
@@ -55,6 +55,11 @@ class View:
     def services(self) -> list[Service]:
         return [Service(f"watch {informer.resource}", informer.run) for informer in self._informers]
 
+    def show(self, registry: Registry) -> None:
+        """Gauges of what is cached."""
+        for informer in self._informers:
+            show_informer(registry, informer)
+
     async def fill(self) -> None:
         """Wait for every watch to be in step, then put everything in at once, and follow from there."""
         for informer in self._informers:
@@ -69,6 +74,10 @@ class View:
         """An object as a write returned it."""
         if self._is_news(obj):
             self._on_affected(self._edit(obj))
+
+    def set_release_data(self, key: Key, holds: tuple[str, ...] | None) -> None:
+        """What would be lost with a release, as somebody has found out."""
+        self._on_affected(self.catalogue.set_release_data(key, holds))
 
     def _handler(self, resource: Resource[Any]) -> Callable[[ChangeKind, Any, Any], None]:
         def changed(kind: ChangeKind, old: Any, new: Any) -> None:
