@@ -268,10 +268,13 @@ def _container(controller: Controller, registry: str, endpoint: list[dict[str, J
         "env": [
             {"name": "SOURCE_CONTROLLER_LOCALHOST", "value": "localhost:9790"},
             {"name": "SOURCE_WATCHER_LOCALHOST", "value": "localhost:9691"},
-            {"name": "RUNTIME_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+            # References are atomic: with the server's defaults left out they would always seem to differ.
+            {"name": "RUNTIME_NAMESPACE", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}},
             {
                 "name": "GOMEMLIMIT",
-                "valueFrom": {"resourceFieldRef": {"containerName": controller.name, "resource": "limits.memory"}},
+                "valueFrom": {
+                    "resourceFieldRef": {"containerName": controller.name, "resource": "limits.memory", "divisor": "0"}
+                },
             },
             {"name": "TUF_ROOT", "value": "/tmp/.sigstore"},  # noqa: S108 - a path in the container
             {"name": "NO_PROXY", "value": ".svc"},
