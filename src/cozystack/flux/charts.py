@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_VERSION = re.compile(rb"(?m)^version:[ \t]*(['\"]?)([^'\"\s#]+)\1[ \t]*(#.*)?$")
+_VERSION = re.compile(rb"(?m)^version:[ \t]*(['\"]?)([^'\"\s#]+)\1[ \t]*(?:#[^\r\n]*)?(?=\r?$)")
 _NAME = re.compile(rb"(?m)^name:[ \t]*['\"]?([^'\"\s#]+)")
 
 
@@ -56,8 +56,11 @@ def chart_of(files: Mapping[str, bytes], digest: str) -> ChartFiles:
     version, name = _VERSION.search(text), _NAME.search(text)
     if version is None or name is None:
         raise ChartFolderError(f"{path} has no {'version' if version is None else 'name'}")
+    called = name[1].decode(errors="replace")
+    if called in (".", "..") or "/" in called:
+        raise ChartFolderError(f'{path} has the name "{called}", which is none for a folder')
     base = version[2].decode(errors="replace").partition("+")[0]
     released = f"{base}+{digest.rpartition(':')[2][:12]}"
     chart = {file.removeprefix(prefix): content for file, content in files.items() if file.startswith(prefix)}
     chart["Chart.yaml"] = text[: version.start()] + f'version: "{released}"'.encode() + text[version.end() :]
-    return ChartFiles(name[1].decode(errors="replace"), released, chart)
+    return ChartFiles(called, released, chart)

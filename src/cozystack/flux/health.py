@@ -19,32 +19,37 @@ class Health:
 
 CURRENT = Health("Current")
 
-# Kinds without a status worth waiting for: there is nothing to see but that they exist.
+# Kinds without a status worth waiting for, by group: there is nothing to see but that they exist.
 INERT = frozenset(
     {
-        "ConfigMap",
-        "Secret",
-        "ServiceAccount",
-        "Role",
-        "RoleBinding",
-        "ClusterRole",
-        "ClusterRoleBinding",
-        "Namespace",
-        "NetworkPolicy",
-        "PriorityClass",
-        "StorageClass",
-        "IngressClass",
-        "ValidatingWebhookConfiguration",
-        "MutatingWebhookConfiguration",
-        "ValidatingAdmissionPolicy",
-        "ValidatingAdmissionPolicyBinding",
-        "LimitRange",
-        "ResourceQuota",
-        "PodDisruptionBudget",
-        "CSIDriver",
-        "RuntimeClass",
+        ("", "ConfigMap"),
+        ("", "Secret"),
+        ("", "ServiceAccount"),
+        ("", "Namespace"),
+        ("", "LimitRange"),
+        ("", "ResourceQuota"),
+        ("rbac.authorization.k8s.io", "Role"),
+        ("rbac.authorization.k8s.io", "RoleBinding"),
+        ("rbac.authorization.k8s.io", "ClusterRole"),
+        ("rbac.authorization.k8s.io", "ClusterRoleBinding"),
+        ("networking.k8s.io", "NetworkPolicy"),
+        ("networking.k8s.io", "IngressClass"),
+        ("scheduling.k8s.io", "PriorityClass"),
+        ("storage.k8s.io", "StorageClass"),
+        ("storage.k8s.io", "CSIDriver"),
+        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"),
+        ("policy", "PodDisruptionBudget"),
+        ("node.k8s.io", "RuntimeClass"),
     }
 )
+
+
+def group_of(api_version: str) -> str:
+    """The group of an ``apiVersion``, empty for the core."""
+    return api_version.rpartition("/")[0]
 
 
 def health(obj: Obj | None, exprs: tuple[HealthCheckExpr, ...] = ()) -> Health:
@@ -56,11 +61,8 @@ def health(obj: Obj | None, exprs: tuple[HealthCheckExpr, ...] = ()) -> Health:
             return _by_expressions(obj, expr)
     if "deletionTimestamp" in obj["metadata"]:
         return Health("Terminating", "is being deleted")
-    generic = _generic(obj)
-    if generic is not None:
-        return generic
-    rule = _RULES.get(obj.get("kind", ""))
-    return rule(obj) if rule is not None else CURRENT
+    rule = _RULES.get((group_of(obj.get("apiVersion", "")), obj.get("kind", "")), _ready)
+    return _generic(obj) or rule(obj)
 
 
 def _status(obj: Obj) -> Obj:
@@ -72,21 +74,24 @@ def _conditions(obj: Obj) -> dict[str, Obj]:
 
 
 def _generic(obj: Obj) -> Health | None:
-    """What every object may say: its generation is not observed, it works, it is stuck, it is ready or not."""
+    """What every object may say: its generation is not observed, it works, it is stuck."""
     generation, observed = obj["metadata"].get("generation"), _status(obj).get("observedGeneration")
     if isinstance(observed, int) and isinstance(generation, int) and observed != generation:
         return Health("InProgress", f"generation is {generation}, observed is {observed}")
     conditions = _conditions(obj)
-    for name, state in (("Reconciling", "InProgress"), ("Stalled", "Failed")):
-        found = conditions.get(name)
-        if found is not None and found.get("status") == "True":
-            return Health(state, found.get("message", ""))  # type: ignore[arg-type]
-    if obj.get("kind") in _RULES:
-        return None
-    ready = conditions.get("Ready")
+    if (found := conditions.get("Reconciling")) is not None and found.get("status") == "True":
+        return Health("InProgress", found.get("message", ""))
+    if (found := conditions.get("Stalled")) is not None and found.get("status") == "True":
+        return Health("Failed", found.get("message", ""))
+    return None
+
+
+def _ready(obj: Obj) -> Health:
+    """Objects of all other kinds: what their condition Ready says, if there is one."""
+    ready = _conditions(obj).get("Ready")
     if ready is not None and ready.get("status") != "True":
         return Health("InProgress", ready.get("message", ""))
-    return None
+    return CURRENT
 
 
 def _deployment(obj: Obj) -> Health:
@@ -114,10 +119,23 @@ def _stateful_set(obj: Obj) -> Health:
     spec, status = obj.get("spec") or {}, _status(obj)
     if status.get("observedGeneration") is None:
         return Health("InProgress", "not observed yet")
+    strategy = spec.get("updateStrategy") or {}
+    if strategy.get("type") == "OnDelete":
+        return CURRENT
     wanted = spec.get("replicas", 1)
-    for field in ("replicas", "readyReplicas", "currentReplicas"):
+    for field in ("replicas", "readyReplicas"):
         if status.get(field, 0) < wanted:
             return Health("InProgress", f"{field}: {status.get(field, 0)}/{wanted}")
+    if status.get("replicas", 0) > wanted:
+        return Health("InProgress", "Pods are being stopped")
+    partition = (strategy.get("rollingUpdate") or {}).get("partition", 0)
+    if partition:
+        updated = status.get("updatedReplicas", 0)
+        if updated < wanted - partition:
+            return Health("InProgress", f"updatedReplicas: {updated}/{wanted - partition}")
+        return CURRENT
+    if status.get("currentReplicas", 0) < wanted:
+        return Health("InProgress", f"currentReplicas: {status.get('currentReplicas', 0)}/{wanted}")
     if status.get("currentRevision") != status.get("updateRevision"):
         return Health("InProgress", "Pods are being updated")
     return CURRENT
@@ -191,16 +209,16 @@ def _api_service(obj: Obj) -> Health:
 
 
 _RULES = {
-    "Deployment": _deployment,
-    "StatefulSet": _stateful_set,
-    "DaemonSet": _daemon_set,
-    "ReplicaSet": _replica_set,
-    "Job": _job,
-    "Pod": _pod,
-    "PersistentVolumeClaim": _claim,
-    "Service": _service,
-    "CustomResourceDefinition": _crd,
-    "APIService": _api_service,
+    ("apps", "Deployment"): _deployment,
+    ("apps", "StatefulSet"): _stateful_set,
+    ("apps", "DaemonSet"): _daemon_set,
+    ("apps", "ReplicaSet"): _replica_set,
+    ("batch", "Job"): _job,
+    ("", "Pod"): _pod,
+    ("", "PersistentVolumeClaim"): _claim,
+    ("", "Service"): _service,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): _crd,
+    ("apiregistration.k8s.io", "APIService"): _api_service,
 }
 
 

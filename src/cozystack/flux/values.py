@@ -29,9 +29,9 @@ async def compose(release: HelmRelease, read: Read) -> dict[str, Any]:
         key = Key(release.metadata.namespace, reference.name)
         data = await read(reference.kind, key)
         name = reference.values_key or "values.yaml"
+        if data is None and reference.optional:
+            continue
         if data is None or name not in data:
-            if reference.optional:
-                continue
             what = "is not there" if data is None else f'has no key "{name}"'
             raise ValuesError(f"could not resolve {reference.kind} values reference '{key}': it {what}")
         text = _text(reference, data[name], key)
@@ -72,8 +72,10 @@ def _map(reference: ValuesFrom, text: str, key: Key, name: str) -> dict[str, Any
 
 
 def _scalar(text: str) -> Any:
-    """What Helm's ``--set`` makes of a text."""
+    """What Helm's ``--set`` makes of a text; one in quotes stays a text."""
     stripped = text.strip()
+    if len(stripped) > 1 and stripped[0] == stripped[-1] and stripped[0] in "'\"":
+        return stripped[1:-1]
     if stripped in ("true", "false"):
         return stripped == "true"
     if stripped == "null":

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from cozystack.api import yaml
 from cozystack.api.cozystack import HealthCheckExpr
 from cozystack.api.meta import Key
-from cozystack.flux.health import INERT, Health, health
+from cozystack.flux.health import INERT, Health, group_of, health
 from cozystack.kube import Client, Discovery, Entry, Informer, key_of
 from cozystack.kube.errors import UnknownKind
 
@@ -47,14 +47,24 @@ def targets_of(manifest: str, namespace: str, exprs: tuple[HealthCheckExpr, ...]
     for document in re.split(r"(?m)^---.*$", manifest):
         kind, version = _KIND.search(document), _API_VERSION.search(document)
         # Most documents need not be parsed: they have nothing to wait for.
-        if kind is None or version is None or (kind[1] in INERT and (version[1], kind[1]) not in judged):
+        if kind is None or version is None:
             continue
-        obj = yaml.load(document)
-        if not isinstance(obj, dict):
+        if (group_of(version[1]), kind[1]) in INERT and (version[1], kind[1]) not in judged:
             continue
-        key = key_of(obj)
-        found[Target(obj["apiVersion"], obj["kind"], Key(key.namespace or namespace, key.name))] = None
+        for obj in _unfolded(yaml.load(document)):
+            key = key_of(obj)
+            found[Target(obj["apiVersion"], obj["kind"], Key(key.namespace or namespace, key.name))] = None
     return list(found)
+
+
+def _unfolded(obj: Any) -> list[Obj]:
+    """An object, or those of a list (``kind: List``), as Helm applies them."""
+    if not isinstance(obj, dict):
+        return []
+    items = obj.get("items")
+    return (
+        [item for item in items if isinstance(item, dict)] if obj.get("kind") == "List" and isinstance(items, list) else [obj]
+    )
 
 
 class Watcher:
