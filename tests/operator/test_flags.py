@@ -189,6 +189,28 @@ def test_the_git_example_of_the_specification() -> None:
     assert package_source(source).spec.source_ref.kind == "GitRepository"
 
 
+@pytest.mark.parametrize(
+    ("url", "path", "folder"),
+    [
+        ("oci://r.example.org/x", "", "/"),
+        ("https://git.example.org/x", "", "/packages"),
+        ("https://git.example.org/x", "/", "/"),
+        ("oci://r.example.org/x", "/charts", "/charts"),
+    ],
+)
+def test_operator_b6_packages_are_looked_for_where_a_source_of_that_kind_has_them(url: str, path: str, folder: str) -> None:
+    source = parse_platform_source(url=url, ref="", name="acme", secret="", path=path)
+    assert source is not None
+    found = package_source(source).spec.source_ref
+    assert found is not None
+    assert found.path == folder
+
+
+def test_a_path_out_of_the_source_is_refused() -> None:
+    with pytest.raises(RefError, match="must stay within the source"):
+        parse_platform_source(url="oci://r.example.org/x", ref="", name="acme", secret="", path="../x")
+
+
 def test_the_platform_has_four_variants_of_one_component() -> None:
     source = package_source(PlatformSource("OCIRepository", "acme", "oci://r/x"))
     assert (source.metadata.name, source.metadata.annotations) == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from cozystack.oci import Registry
 from support.sandbox import PACKAGES, cozystack, running, stored, up_once
 
 pytestmark = pytest.mark.xdist_group("platform")
@@ -106,6 +108,27 @@ def test_a_chart_that_does_not_render_is_named_and_stops_nobody_else(tmp_path: P
     held_up = {entry["package"] for entry in ran.summary.get("waiting", ())}
     assert ran.summary["packagesReady"] == ran.summary["packages"] - 1 - len(held_up) > 5
     assert all(entry["message"] == failed["message"] for entry in ran.summary.get("waiting", ()))
+
+
+async def test_packages_come_from_any_registry_that_they_were_pushed_to(tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "registry")
+    port = await registry.start()
+    try:
+        address = f"oci://127.0.0.1:{port}/acme/packages"
+        pushed = await asyncio.to_thread(cozystack, "push", f"{address}:v1")
+        assert pushed.code == 0, pushed.said
+        assert pushed.said.startswith(f"{address}@sha256:")
+        ran = await asyncio.to_thread(up_once, tmp_path / "state", *VARIANT, "--platform-source", f"{address}:v1", "--insecure")
+    finally:
+        await registry.stop()
+    assert (ran.code, ran.summary["ready"]) == (0, True), ran.said
+    (source,) = (
+        each
+        for each in stored(tmp_path / "state", "source.toolkit.fluxcd.io/ocirepositories")
+        if each["metadata"]["name"] == "cozystack-packages"
+    )
+    assert source["spec"]["url"] == address
+    assert pushed.said.strip().endswith(source["status"]["artifact"]["revision"].removeprefix("v1@"))
 
 
 def test_an_unknown_variant_is_refused_with_those_that_there_are(tmp_path: Path) -> None:

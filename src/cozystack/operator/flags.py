@@ -64,6 +64,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("platform-source-name", "text", names.PLATFORM_SOURCE, "name of the source object"),
     Flag("platform-source-ref", "text", "", "what to take from the source, such as tag=v1.0 or branch=main,commit=..."),
     Flag("platform-source-secret", "text", "", "Secret in cozy-system with the credentials of the source"),
+    Flag("platform-source-path", "text", "", "folder of the packages in the source; / (oci://) or /packages (Git) when empty"),
     Flag("platform-source-insecure", "bool", "false", "fetch an oci:// source over plain HTTP"),
     Flag("cozy-values-secret-name", "text", names.VALUES_SECRET, "Secret that is copied to the packages' namespaces"),
     Flag("cozy-values-secret-namespace", "text", names.SYSTEM_NAMESPACE, "namespace of that Secret"),
@@ -189,6 +190,7 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
             name=values["platform-source-name"],
             secret=values["platform-source-secret"],
             insecure=values["platform-source-insecure"] in _TRUE,
+            path=values["platform-source-path"],
         )
     except RefError as error:
         faults += error.faults

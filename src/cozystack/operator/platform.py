@@ -56,9 +56,18 @@ class PlatformSource:
     ref: dict[str, str] = field(default_factory=dict)
     secret: str = ""
     insecure: bool = False
+    path: str = ""
+    """Folder of the packages in the source; empty for the usual one."""
+
+    @property
+    def folder(self) -> str:
+        """An artifact holds packages at its root, a repository in ``packages`` (weakness operator-B6)."""
+        return self.path or ("/packages" if self.kind == "GitRepository" else "/")
 
 
-def parse_platform_source(*, url: str, ref: str, name: str, secret: str, insecure: bool = False) -> PlatformSource | None:
+def parse_platform_source(
+    *, url: str, ref: str, name: str, secret: str, insecure: bool = False, path: str = ""
+) -> PlatformSource | None:
     """The source that the flags describe, or nothing when no URL is given; raises ``RefError``."""
     url = url.strip()
     if not url:
@@ -75,6 +84,8 @@ def parse_platform_source(*, url: str, ref: str, name: str, secret: str, insecur
         faults.append(f'--platform-source-secret must be a valid object name (got "{secret}")')
     if insecure and kind == "GitRepository":
         faults.append("--platform-source-insecure is for oci:// sources")
+    if ".." in path.split("/"):
+        faults.append(f'--platform-source-path must stay within the source (got "{path}")')
     entries: dict[str, str] = {}
     try:
         entries = parse_ref(ref)
@@ -84,7 +95,7 @@ def parse_platform_source(*, url: str, ref: str, name: str, secret: str, insecur
         faults += _ref_faults(kind, entries)
     if faults or kind is None:
         raise RefError(faults)
-    return PlatformSource(kind, name, url, entries, secret, insecure)
+    return PlatformSource(kind, name, url, entries, secret, insecure, path)
 
 
 def parse_ref(text: str) -> dict[str, str]:
@@ -142,7 +153,7 @@ def package_source(source: PlatformSource) -> PackageSource:
             annotations={names.SKIP_VALUES_ANNOTATION: "true"},
         ),
         spec=PackageSourceSpec(
-            source_ref=SourceRef(kind=source.kind, name=source.name, namespace=names.SYSTEM_NAMESPACE, path="/"),
+            source_ref=SourceRef(kind=source.kind, name=source.name, namespace=names.SYSTEM_NAMESPACE, path=source.folder),
             variants=(
                 _variant(names.DEFAULT_VARIANT, "values.yaml"),
                 *(_variant(preset, "values.yaml", f"values-{preset}.yaml") for preset in _PRESETS),

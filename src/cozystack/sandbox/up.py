@@ -23,7 +23,7 @@ from cozystack.api.meta import Key
 from cozystack.api.resources import HELM_RELEASES, LEASES, PACKAGES
 from cozystack.api.time import parse_time
 from cozystack.flux.generator import sources_digest
-from cozystack.helm import HelmEngine, HelmError, ReleaseRequest, Target, open_helm
+from cozystack.helm import HelmEngine, HelmError, ReleaseRequest, Target, deep_merge, open_helm
 from cozystack.kube import Informer
 from cozystack.kube.clock import Clock
 from cozystack.kube.errors import KubeError, NotFound
@@ -164,7 +164,7 @@ class Sandbox:
         await self._install(await helm, source, flags)
         await _close_helm(helm)
         await self._follow(stack)
-        return await self._platform(settings)
+        return await self._platform(settings, source)
 
     async def _open_helm(self, settings: Settings) -> HelmEngine:
         kind = settings.helm
@@ -233,7 +233,7 @@ class Sandbox:
         except HelmError as error:
             raise SandboxError(f"Helm cannot install {chart}: {error}") from error
 
-    async def _platform(self, settings: Settings) -> Summary:
+    async def _platform(self, settings: Settings, source: Source) -> Summary:
         """Wait for the operator, ask for the platform, wait until it is ready."""
         deadline = self._progress.start + self._options.timeout
         progress = self._progress
@@ -245,7 +245,7 @@ class Sandbox:
         except TimeoutError:
             reason = f"after {self._options.timeout:.0f} s the operator was not at work yet; {self._operator_words()}"
             return self._summary(None, ready=False, reason=reason)
-        await self._ask_for_platform(settings)
+        await self._ask_for_platform(settings, source)
         await self._until(self._has_flux, deadline)
         progress.step(f"platform, variant {settings.variant}")
         plan, reason = await self._until_ready(deadline)
@@ -320,9 +320,12 @@ class Sandbox:
                 return f"its log ends with: {words[-1]}" if words else "it has said nothing"
         return "it has no Pod"
 
-    async def _ask_for_platform(self, settings: Settings) -> None:
+    async def _ask_for_platform(self, settings: Settings, source: Source) -> None:
         """Create the Package of the platform, or change it as this run asks."""
-        values: dict[str, Any] = {"publishing": {"apiServerEndpoint": self._cluster.url}, **self._options.values}
+        values: dict[str, Any] = {"publishing": {"apiServerEndpoint": self._cluster.url}}
+        if source.kind == "git":
+            values["sourceRef"] = {"kind": "GitRepository"}
+        values = deep_merge(values, self._options.values)
         package = {
             "apiVersion": PACKAGES.api_version,
             "kind": "Package",
