@@ -315,7 +315,7 @@ async def test_a_platform_that_moves_from_oci_to_git_takes_its_package_source_al
         "kind": "GitRepository",
         "name": "cozystack-platform",
         "namespace": "cozy-system",
-        "path": "/",
+        "path": "/packages",
     }
     generator = await bare.get(ARTIFACT_GENERATORS, f"cozy-system/{PLATFORM_SOURCE}")
     assert [each["kind"] for each in generator["spec"]["sources"]] == ["GitRepository"]

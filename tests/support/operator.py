@@ -208,6 +208,12 @@ class World:
             self._lifecycle.settle()
             await self.clock.settle()
 
+    async def install(self, seconds: float = 0.0) -> None:
+        """Let Flux do everything that there is to do, and what follows from it; each of its rounds takes ``seconds``."""
+        await self.settle(seconds)
+        while await self.flux.work():
+            await self.settle(seconds)
+
     # Objects
 
     async def put(self, *objects: Obj) -> None:
@@ -442,7 +448,7 @@ def component(name: str, namespace: str = "", **install: Any) -> Obj:
     return found
 
 
-def source(name: str, *components: Obj, depends_on: Sequence[str] = (), skip_values: bool = False, **variant: Any) -> Obj:
+def source(name: str, /, *components: Obj, depends_on: Sequence[str] = (), skip_values: bool = False, **variant: Any) -> Obj:
     """A PackageSource with one variant."""
     annotations = {names.SKIP_VALUES_ANNOTATION: "true"} if skip_values else {}
     return plain(

@@ -40,6 +40,8 @@ from cozystack.runtime import Done, EventRecorder, Log, Registry, RequeueAfter, 
 
 WAKE_AGAIN = 5.0
 """Seconds after which a release that was woken and has seen nothing is looked at again."""
+LOOK_AGAIN = 60.0
+"""Seconds after which a release of somebody else that stands in the way is looked at again, when no watch tells of it."""
 
 
 class Reconcilers:
@@ -102,7 +104,24 @@ class Reconcilers:
         newest = catalogue.package(key.name)
         if newest is not None:
             await self._publish_package(newest, plan_package(catalogue, key.name))
-        return RequeueAfter(WAKE_AGAIN) if woken else Done()
+        if woken:
+            return RequeueAfter(WAKE_AGAIN)
+        return RequeueAfter(LOOK_AGAIN) if await self._look_at_strangers(plan) else Done()
+
+    async def _look_at_strangers(self, plan: PackagePlan) -> bool:
+        """See what became of releases in our way that carry no label of ours, and so are not watched; whether there are any."""
+        strangers = False
+        for release in plan.releases:
+            live = self._view.catalogue.release(release.key)
+            if release.waits_for != "conflict" or live is None or names.PACKAGE_LABEL in live.metadata.labels:
+                continue
+            strangers = True
+            found = await self._client.find(HELM_RELEASES, release.key)
+            if found is None:
+                self._view.forget(live)
+            elif found.metadata.resource_version != live.metadata.resource_version:
+                self._view.put(found)
+        return strangers
 
     async def _look_into_moves(self, plan: PackagePlan) -> bool:
         """Find out what the releases that are to move hold; whether anything was learned."""

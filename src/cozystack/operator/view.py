@@ -12,6 +12,7 @@ from typing import Any
 
 from cozystack.api import names
 from cozystack.api.core import Namespace, Secret
+from cozystack.api.flux import HelmRelease
 from cozystack.api.meta import Key, Object
 from cozystack.api.resources import (
     ARTIFACT_GENERATORS,
@@ -78,6 +79,11 @@ class View:
     def set_release_data(self, key: Key, holds: tuple[str, ...] | None) -> None:
         """What would be lost with a release, as somebody has found out."""
         self._on_affected(self.catalogue.set_release_data(key, holds))
+
+    def forget(self, release: HelmRelease) -> None:
+        """A release that no watch tells of is gone."""
+        self._versions.pop((type(release).__name__, release.key), None)
+        self._on_affected(self.catalogue.remove_release(release.key))
 
     def _handler(self, resource: Resource[Any]) -> Callable[[ChangeKind, Any, Any], None]:
         def changed(kind: ChangeKind, old: Any, new: Any) -> None:
