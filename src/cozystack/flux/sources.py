@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from typing import Any
 import msgspec
 
 from cozystack.api.duration import parse_duration
-from cozystack.api.flux import Artifact, GitRepository, OCIRepository, SourceStatus
+from cozystack.api.flux import Artifact, GitRef, GitRepository, OCIRepository, SourceStatus
 from cozystack.api.meta import Key
 from cozystack.api.resources import GIT_REPOSITORIES, OCI_REPOSITORIES, SECRETS
 from cozystack.flux.status import StatusWriter, condition, requested_at, with_conditions
@@ -31,6 +32,7 @@ from cozystack.runtime import Controller, Done, Log, RequeueAfter, Result
 
 MANAGER = "source-controller"
 RETRY = 10.0
+_COMMIT = re.compile(r"[0-9a-fA-F]{7,64}")
 
 
 class SourceError(Exception):
@@ -126,33 +128,33 @@ class Sources:
 
     async def _fetch_git(self, source: GitRepository) -> Artifact:
         environment = await self._git_environment(source)
-        ref = source.spec.ref
-        branch = ref.branch if ref and ref.branch else ""
-        name = (ref.tag if ref else "") or branch or "master"
-        if ref is not None and ref.semver:
-            tags = await self._git(["ls-remote", "--tags", "--refs", source.spec.url], environment)
-            found = newest([line.rpartition("refs/tags/")[2] for line in tags.splitlines()], ref.semver, "")
-            if not found:
-                raise SourceError("GitOperationFailed", f'no tag of {source.spec.url} matches "{ref.semver}"')
-            name = found
-        wanted = (ref.commit if ref else "") or (ref.name if ref else "") or name
+        url, ref = source.spec.url, source.spec.ref or GitRef()
+        if ref.commit and not _COMMIT.fullmatch(ref.commit):
+            raise SourceError("GitOperationFailed", f'"{ref.commit}" is not a commit')
+        label, wanted = ref.branch or "master", f"refs/heads/{ref.branch or 'master'}"
+        if ref.commit:
+            label, wanted = ref.branch, wanted if ref.branch else "HEAD"
+        elif ref.name:
+            label = wanted = ref.name
+        elif ref.semver or ref.tag:
+            label = ref.tag
+            if ref.semver:
+                # Every name comes after "--": one that starts with a dash would be an option, and some options run programs.
+                tags = await self._git(["ls-remote", "--tags", "--refs", "--", url], environment)
+                found = newest([line.rpartition("refs/tags/")[2] for line in tags.splitlines()], ref.semver, "")
+                if not found:
+                    raise SourceError("GitOperationFailed", f'no tag of {url} matches "{ref.semver}"')
+                label = found
+            wanted = f"refs/tags/{label}"
         folder = Path(tempfile.mkdtemp(prefix="git-source-"))
         try:
+            at = ["-C", str(folder)]
             await self._git(["init", "--quiet", str(folder)], environment)
-            if ref is not None and ref.commit:
-                await self._git(["-C", str(folder), "fetch", "--quiet", source.spec.url, branch or "HEAD"], environment)
-                await self._git(["-C", str(folder), "checkout", "--quiet", ref.commit], environment)
-            else:
-                await self._git(["-C", str(folder), "fetch", "--quiet", "--depth=1", source.spec.url, wanted], environment)
-                await self._git(["-C", str(folder), "checkout", "--quiet", "FETCH_HEAD"], environment)
-            commit = (await self._git(["-C", str(folder), "rev-parse", "HEAD"], environment)).strip()
-            revision = (
-                f"{name}@sha1:{commit}"
-                if not (ref and ref.commit)
-                else f"{branch}@sha1:{commit}"
-                if branch
-                else f"sha1:{commit}"
-            )
+            depth = [] if ref.commit else ["--depth=1"]
+            await self._git([*at, "fetch", "--quiet", *depth, "--", url, wanted], environment)
+            await self._git([*at, "checkout", "--quiet", "--detach", ref.commit or "FETCH_HEAD"], environment)
+            commit = (await self._git([*at, "rev-parse", "HEAD"], environment)).strip()
+            revision = f"{label}@sha1:{commit}" if label else f"sha1:{commit}"
             old = source.status.artifact
             if old is not None and old.revision == revision and self._storage.has(old.path) and self._same_url(old):
                 return old
@@ -195,6 +197,7 @@ class Sources:
             raise SourceError("GitOperationFailed", "there is no git program on this machine") from None
         except TimeoutError:
             process.kill()
+            await process.wait()
             raise SourceError("GitOperationFailed", "git did not end within 120 s") from None
         if process.returncode != 0:
             lines = complaint.decode(errors="replace").strip().splitlines()
