@@ -7,12 +7,16 @@ nothing changes the live object itself is returned, so that nothing is written. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from cozystack.apiserver.errors import ApiError
 from cozystack.apiserver.fields.managed import (
     Entry,
+    field_set_on_create,
     in_order,
     owned_by_write,
     read_entries,
@@ -20,21 +24,30 @@ from cozystack.apiserver.fields.managed import (
     with_entries,
 )
 from cozystack.apiserver.fields.sets import (
-    SELF,
     Tree,
+    by_element,
+    child_schema,
     compare,
     difference,
+    ensure_named,
     field_set,
     intersection,
     is_associative,
     is_atomic_map,
-    is_member,
     item_element,
     paths,
     same,
+    show,
     union,
+    without,
 )
 from cozystack.apiserver.schema.model import Schema
+from cozystack.apiserver.schema.shape import prune
+
+BEFORE_FIRST_APPLY: Final = "before-first-apply"
+LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+_KUBECTL: Final = "kubectl"
+_MOST_ANNOTATIONS: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,24 +106,24 @@ def apply(
     subresource: str = "",
     has_status: bool = False,
 ) -> dict[str, Any]:
-    """The object after the apply, ownership included; raises ``ApplyConflict``.
+    """The object after the apply, ownership included; raises ``ApplyConflict``, and ``ApiError`` when ``applied`` has an item
+    of a list twice, so that nobody can say what is meant.
 
     Returns ``live`` itself when neither the object nor any ownership changes.
     """
     entries = read_entries(live)
+    if live is not None and not entries:
+        entries = _owned_before(schema, live, time=time, api_version=api_version, has_status=has_status)
     mine = (manager, "Apply", "", subresource)
     last = next((entry for entry in entries if entry.identity == mine), None)
     others = [entry for entry in entries if entry.identity != mine]
-    wanted = owned_by_write(strip(field_set(schema, applied)), subresource, has_status=has_status)
+    _refuse_duplicates(schema, applied, "")
+    configured = field_set(schema, applied)
+    wanted = owned_by_write(configured, subresource, has_status=has_status)
     base = live if live is not None else {}
     merged = merge(schema, base, applied)
-    if last is not None:
-        owned = wanted
-        for entry in others:
-            owned = union(owned, entry.fields)
-        dropped = difference(last.fields, wanted)
-        if dropped is not None:
-            merged = _prune(schema, merged, dropped, owned)
+    if last is not None and difference(last.fields, wanted) is not None:
+        merged = _given_up(schema, merged, last.fields, [configured, *(entry.fields for entry in others)])
     if live is not None:
         changed, removed = compare(schema, live, merged)
         changed, removed = strip(changed), strip(removed)
@@ -123,9 +136,47 @@ def apply(
     stamp = last.time if last is not None and same_set else time
     kept = [*others, Entry(manager, "Apply", api_version, subresource, stamp, wanted)] if wanted else others
     kept = in_order(kept)
+    # What has become empty is null until here, so that whoever owns the container goes on owning it.
+    merged = prune(schema, merged)
+    if manager == _KUBECTL:
+        merged = _with_last_applied(merged, applied)
     if live is not None and same_set and kept == in_order(entries) and same(live, {**merged, "metadata": merged["metadata"]}):
         return live
     return with_entries(merged, kept)
+
+
+def _owned_before(schema: Schema, live: dict[str, Any], *, time: str, api_version: str, has_status: bool) -> list[Entry]:
+    """Who owns an object that has no owners: whoever wrote it before anybody applied, as one manager."""
+    fields = owned_by_write(field_set_on_create(schema, live), "", has_status=has_status)
+    return [Entry(BEFORE_FIRST_APPLY, "Update", api_version, "", time, fields)] if fields else []
+
+
+def _with_last_applied(merged: dict[str, Any], applied: dict[str, Any]) -> dict[str, Any]:
+    """``merged`` with the annotation of client-side apply brought up to date where there is one, so that kubectl can change
+    between the two ways of applying."""
+    annotations = merged["metadata"].get("annotations") or {}
+    if LAST_APPLIED not in annotations:
+        return merged
+    text = json.dumps(applied, separators=(",", ":"), sort_keys=True) + "\n"
+    others = {name: value for name, value in annotations.items() if name != LAST_APPLIED}
+    fits = sum(len(name) + len(value) for name, value in others.items()) + len(LAST_APPLIED) + len(text) <= _MOST_ANNOTATIONS
+    annotations = {**others, LAST_APPLIED: text} if fits else others
+    if annotations == merged["metadata"].get("annotations"):
+        return merged
+    return {**merged, "metadata": {**merged["metadata"], "annotations": annotations}}
+
+
+def _refuse_duplicates(schema: Schema | None, value: Any, path: str) -> None:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if isinstance(item, dict | list):
+                _refuse_duplicates(child_schema(schema, name), item, f"{path}.{name}")
+    elif isinstance(value, list) and schema is not None and is_associative(schema):
+        for element, items in (by_element(schema, value) or {}).items():
+            if len(items) > 1:
+                message = f"failed to create typed patch object: {path}: duplicate entries for key {show(element)}"
+                raise ApiError(500, "InternalError", message)
+            _refuse_duplicates(schema.items, items[0], path + show(element))
 
 
 def _refuse(conflicts: list[tuple[Entry, Tree]]) -> None:
@@ -172,65 +223,67 @@ def merge(schema: Schema | None, live: Any, applied: Any) -> Any:
 
 
 def _merge_list(schema: Schema, live: list[Any], applied: list[Any]) -> list[Any]:
-    """Items by key. The applied order counts; items that only ``live`` has keep their place before the next common one."""
-    live_keys = [item_element(schema, item) for item in live]
-    applied_keys = [item_element(schema, item) for item in applied]
-    if None in live_keys or None in applied_keys:
+    """Items by key. Common items come in the applied order, items that only ``live`` has before whatever is new."""
+    live_items, applied_items = by_element(schema, live), by_element(schema, applied)
+    if live_items is None or applied_items is None:
         return live if same(live, applied) else applied
-    by_key = dict(zip(live_keys, live, strict=True))
-    wanted = set(applied_keys)
     result: list[Any] = []
-    position = 0
-    for key, item in zip(applied_keys, applied, strict=True):
-        if key in by_key:
-            # What only the live list has and stands before this item stays before it.
-            if key in live_keys[position:]:
-                index = live_keys.index(key, position)
-                result += [live[i] for i in range(position, index) if live_keys[i] not in wanted]
-                position = index + 1
-            result.append(merge(schema.items, by_key[key], item) if schema.list_type == "map" else by_key[key])
-        else:
-            result.append(item)
-    result += [live[i] for i in range(position, len(live)) if live_keys[i] not in wanted]
+    for index, element in _order([item_element(schema, item) for item in live], list(applied_items)):
+        if element not in applied_items:
+            result.append(live[index])
+            continue
+        item, known = applied_items[element][0], live_items.get(element, [])
+        # Of a key that is there twice nobody can say which of the two is meant.
+        result.append(merge(schema.items, known[0], item) if len(known) == 1 else item)
     unchanged = len(result) == len(live) and all(new is old for new, old in zip(result, live, strict=True))
     return live if unchanged else result
 
 
-_GONE = object()
+def _order(live: list[str | None], applied: list[str]) -> Iterator[tuple[int, str | None]]:
+    """Path elements of the merged list, each with its index in ``live`` (which counts for those that only ``live`` has)."""
+    known, wanted = set(live), set(applied)
+    common = deque(element for element in applied if element in known)
+    done: set[str] = set()
+    position = 0
+    for element in applied:
+        while position < len(live) and live[position] != element:
+            there = live[position]
+            if there not in wanted:
+                yield position, there
+            elif there in done and not common:
+                # Nothing common is left to come: what is new goes before what only the live list has from here on.
+                position += 1
+                break
+            elif not common or there == common[0]:
+                break
+            position += 1
+        if position < len(live) and live[position] == element:
+            position += 1
+        if common and common[0] == element:
+            common.popleft()
+        done.add(element)
+        yield -1, element
+    yield from ((index, live[index]) for index in range(position, len(live)) if live[index] not in wanted)
 
 
-def _prune(schema: Schema, merged: dict[str, Any], dropped: Tree, owned: Tree | None) -> dict[str, Any]:
-    result = _pruned(schema, merged, dropped, owned)
-    return merged if result is _GONE else result
+def _given_up(schema: Schema, merged: dict[str, Any], last: Tree, owners: Sequence[Tree | None]) -> dict[str, Any]:
+    """``merged`` without what the manager applied before and nobody owns now.
+
+    A container that goes takes along what is in it and belongs to nobody (defaults), but what belongs to nobody elsewhere
+    stays. So first everything goes that was applied before, then what somebody owns comes back, then what was not applied
+    before.
+    """
+    owned: Tree | None = None
+    for fields in owners:
+        owned = union(owned, fields)
+    owned, last_named = ensure_named(schema, owned), ensure_named(schema, last) or {}
+    there = ensure_named(schema, field_set(schema, merged))
+    left = ensure_named(schema, _members(schema, without(schema, merged, last_named)))
+    unowned = difference(there, union(left, owned))
+    kept = without(schema, merged, unowned) if unowned is not None else merged
+    gone = intersection(difference(there, ensure_named(schema, _members(schema, kept))), last_named)
+    return (without(schema, merged, gone) or {}) if gone is not None else merged
 
 
-def _pruned(schema: Schema | None, value: Any, dropped: Tree, owned: Tree | None) -> Any:
-    """``value`` without the members of ``dropped`` that nobody in ``owned`` has; ``_GONE`` when nothing of it is left."""
-    if owned is None and is_member(dropped):
-        return _GONE
-    if isinstance(value, dict):
-        properties = schema.properties if schema is not None else {}
-        additional = schema.additional if schema is not None else None
-        result = dict(value)
-        for element, child in dropped.items():
-            name = element[2:]
-            if element == SELF or name not in result:
-                continue
-            kept = _pruned(properties.get(name) or additional, result[name], child, (owned or {}).get(element))
-            if kept is _GONE:
-                del result[name]
-            else:
-                result[name] = kept
-        return result if result or not value or owned is not None else _GONE
-    if isinstance(value, list) and schema is not None:
-        items = []
-        for item in value:
-            key = item_element(schema, item) if is_associative(schema) else None
-            if key is None or key not in dropped:
-                items.append(item)
-                continue
-            kept = _pruned(schema.items, item, dropped[key], (owned or {}).get(key))
-            if kept is not _GONE:
-                items.append(kept)
-        return items if items or not value or owned is not None else _GONE
-    return value
+def _members(schema: Schema, value: dict[str, Any] | None) -> Tree | None:
+    return field_set(schema, value) if value else None

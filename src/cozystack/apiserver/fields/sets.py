@@ -7,7 +7,7 @@ a member only if it also has the element ``.``. Trees are never changed once mad
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
@@ -19,6 +19,11 @@ SELF: Final = "."
 
 def is_member(tree: Tree) -> bool:
     return not tree or SELF in tree
+
+
+def member(tree: Tree | None) -> Tree:
+    """``tree`` with what it stands at as a member."""
+    return tree if tree and SELF in tree else {**tree, SELF: {}} if tree else {}
 
 
 def union(left: Tree | None, right: Tree | None) -> Tree | None:
@@ -117,34 +122,54 @@ def is_associative(schema: Schema | None) -> bool:
     return schema is not None and schema.list_type in ("map", "set")
 
 
+def by_element(schema: Schema, items: list[Any]) -> dict[str, list[Any]] | None:
+    """Items of an associative list by their path element; nothing when one has no proper key."""
+    groups: dict[str, list[Any]] = {}
+    for item in items:
+        element = item_element(schema, item)
+        if element is None:
+            return None
+        groups.setdefault(element, []).append(item)
+    return groups
+
+
+def is_named(schema: Schema | None, name: str) -> bool:
+    """Whether ``name`` is a field of an object; if not, it is a key of a map."""
+    return schema is not None and name in schema.properties
+
+
+def child_schema(schema: Schema | None, name: str) -> Schema | None:
+    return schema.child(name) if schema is not None else None
+
+
 def is_atomic_map(schema: Schema | None) -> bool:
     return schema is not None and schema.map_type == "atomic"
 
 
-def field_set(schema: Schema | None, value: Any) -> Tree:
-    """The members of ``value`` as an applied configuration: leaves, keys of maps, items of lists."""
+def field_set(schema: Schema | None, value: Any) -> Tree | None:
+    """The members of ``value`` as an applied configuration: leaves, empty maps, keys of maps, items of lists.
+
+    Nothing when there is none: an empty list whose items have owners of their own belongs to nobody.
+    """
     if isinstance(value, dict):
         if not value or is_atomic_map(schema):
             return {}
         tree: Tree = {}
-        properties = schema.properties if schema is not None else {}
-        additional = schema.additional if schema is not None else None
         for name, item in value.items():
-            child_schema = properties.get(name)
-            child = field_set(child_schema or additional, item)
-            if child_schema is None and child and SELF not in child:
-                child = {**child, SELF: {}}
-            tree[f"f:{name}"] = child
-        return tree
-    if isinstance(value, list) and value and schema is not None and is_associative(schema):
-        tree = {}
-        for item in value:
-            element = item_element(schema, item)
-            if element is None:
-                return {}
-            child = field_set(schema.items, item) if schema.list_type == "map" else {}
-            tree[element] = {**child, SELF: {}} if child and SELF not in child else child
-        return tree
+            child = field_set(child_schema(schema, name), item)
+            if not is_named(schema, name):
+                child = member(child)
+            if child is not None:
+                tree[f"f:{name}"] = child
+        return tree or None
+    if isinstance(value, list) and schema is not None and is_associative(schema):
+        groups = by_element(schema, value)
+        if groups is None:
+            return {}
+        # An item that is there twice has an owner as a whole: its fields cannot be told apart.
+        return {
+            element: member(field_set(schema.items, items[0])) if len(items) == 1 else {} for element, items in groups.items()
+        } or None
     return {}
 
 
@@ -153,38 +178,47 @@ def compare(schema: Schema | None, old: Any, new: Any) -> tuple[Tree | None, Tre
     if old is new:
         return None, None
     if isinstance(old, dict) or isinstance(new, dict):
-        left = old if isinstance(old, dict) else {}
-        right = new if isinstance(new, dict) else {}
-        mixed = (not isinstance(old, dict) and old is not MISSING) or (not isinstance(new, dict) and new is not MISSING)
-        if mixed or is_atomic_map(schema) or (not left and not right):
+        left, right = old if isinstance(old, dict) else {}, new if isinstance(new, dict) else {}
+        if is_atomic_map(schema) or (not left and not right):
             return _leaf(old, new)
-        properties = schema.properties if schema is not None else {}
-        additional = schema.additional if schema is not None else None
-        names = {f"f:{name}": name for name in (*right, *(name for name in left if name not in right))}
-        return _compare_parts(
-            {
-                element: (properties.get(name) or additional, left.get(name, MISSING), right.get(name, MISSING))
-                for element, name in names.items()
-            },
-            added=old is MISSING,
-            removed=new is MISSING,
+        changed, removed = _compare_parts(
+            (f"f:{name}", *compare(child_schema(schema, name), left.get(name, MISSING), right.get(name, MISSING)))
+            for name in (*right, *(name for name in left if name not in right))
         )
-    if isinstance(old, list) or isinstance(new, list):
-        left_list = old if isinstance(old, list) else []
-        right_list = new if isinstance(new, list) else []
-        if schema is None or not is_associative(schema) or (not left_list and not right_list):
+        return _with_self(old, new, changed, removed, container=dict)
+    if schema is not None and is_associative(schema) and (isinstance(old, list) or isinstance(new, list)):
+        before = by_element(schema, old if isinstance(old, list) else [])
+        after = by_element(schema, new if isinstance(new, list) else [])
+        if before is None or after is None or (not before and not after):
             return _leaf(old, new)
-        left_items = {item_element(schema, item): item for item in left_list}
-        right_items = {item_element(schema, item): item for item in right_list}
-        if None in left_items or None in right_items:
-            return _leaf(old, new)
-        parts = {
-            element: (schema.items, left_items.get(element, MISSING), right_items.get(element, MISSING))
-            for element in (*right_items, *(element for element in left_items if element not in right_items))
-            if element is not None
-        }
-        return _compare_parts(parts, added=old is MISSING, removed=new is MISSING)
+        changed, removed = _compare_parts(
+            (element, *_compare_items(schema, before.get(element, []), after.get(element, [])))
+            for element in (*after, *(element for element in before if element not in after))
+        )
+        return _with_self(old, new, changed, removed, container=list)
     return _leaf(old, new)
+
+
+def _compare_items(schema: Schema, old: list[Any], new: list[Any]) -> tuple[Tree | None, Tree | None]:
+    """Items of one key: usually one at most on each side; more are compared as a whole."""
+    if len(old) <= 1 and len(new) <= 1:
+        return compare(schema.items, old[0] if old else MISSING, new[0] if new else MISSING)
+    if len(old) > 1 and len(new) > 1:
+        return ({}, None) if not same(old, new) else (None, None)
+    if len(old) > 1:
+        return (compare(schema.items, MISSING, new[0])[0] if new else None), {}
+    return {}, (compare(schema.items, old[0], MISSING)[1] if old else None)
+
+
+def _with_self(
+    old: Any, new: Any, changed: Tree | None, removed: Tree | None, *, container: type
+) -> tuple[Tree | None, Tree | None]:
+    """What became of the container itself: it came, it went, or it was something else before or is now."""
+    if new is MISSING:
+        return changed, member(removed)
+    # Null is a container with nothing in it.
+    other = any(side is not None and side is not MISSING and not isinstance(side, container) for side in (old, new))
+    return (member(changed) if other or old is MISSING else changed), removed
 
 
 def _leaf(old: Any, new: Any) -> tuple[Tree | None, Tree | None]:
@@ -204,19 +238,50 @@ def same(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
-def _compare_parts(
-    parts: dict[str, tuple[Schema | None, Any, Any]], *, added: bool, removed: bool
-) -> tuple[Tree | None, Tree | None]:
+def _compare_parts(parts: Iterable[tuple[str, Tree | None, Tree | None]]) -> tuple[Tree | None, Tree | None]:
     changed: Tree = {}
-    gone: Tree = {}
-    for element, (schema, left, right) in parts.items():
-        child_changed, child_gone = compare(schema, left, right)
+    removed: Tree = {}
+    for element, child_changed, child_removed in parts:
         if child_changed is not None:
             changed[element] = child_changed
-        if child_gone is not None:
-            gone[element] = child_gone
-    if added:
-        changed[SELF] = {}
-    if removed:
-        gone[SELF] = {}
-    return changed or None, gone or None
+        if child_removed is not None:
+            removed[element] = child_removed
+    return changed or None, removed or None
+
+
+def ensure_named(schema: Schema | None, tree: Tree | None) -> Tree | None:
+    """``tree`` with every field of an object that it has something below of, as a member too."""
+    if not tree:
+        return tree
+    result: Tree = {}
+    for element, child in tree.items():
+        if element.startswith("f:"):
+            name = element[2:]
+            below = ensure_named(child_schema(schema, name), child)
+            result[element] = member(below) if is_named(schema, name) else below
+        else:
+            result[element] = child if element == SELF else ensure_named(schema.items if schema is not None else None, child)
+    return result
+
+
+def without(schema: Schema | None, value: Any, tree: Tree) -> Any:
+    """``value`` without the members of ``tree``; null where a container has nothing left."""
+    if isinstance(value, dict):
+        if is_atomic_map(schema):
+            return None
+        kept = {}
+        for name, item in value.items():
+            child = tree.get(f"f:{name}")
+            if child is None or not is_member(child):
+                kept[name] = item if child is None else without(child_schema(schema, name), item, child)
+        return kept or None
+    if isinstance(value, list):
+        if schema is None or not is_associative(schema):
+            return None
+        items = []
+        for item in value:
+            child = tree.get(item_element(schema, item) or "")
+            if child is None or not is_member(child):
+                items.append(item if child is None else without(schema.items, item, child))
+        return items or None
+    return value
