@@ -23,7 +23,7 @@ from cozystack.kube import Client, HttpTransport, SystemClock, load_config
 from cozystack.kube.clock import Clock
 from cozystack.kube.config import ClusterConfig
 from cozystack.kube.errors import KubeError
-from cozystack.operator import labels
+from cozystack.operator import handback, labels
 from cozystack.operator.bootstrap import Bootstrap
 from cozystack.operator.flags import FlagSyntaxError, HelpRequested, Options, OptionsError, read_options, usage
 from cozystack.operator.measures import Measures
@@ -57,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["label-namespace"]:
         return labels.main(arguments[1:], os.environ)
+    if arguments[:1] == ["hand-back"]:
+        return handback.main(arguments[1:], os.environ, lease=LEASE)
     try:
         options = read_options(arguments, os.environ)
     except HelpRequested:

@@ -22,6 +22,7 @@ from cozystack.kube.errors import Conflict, KubeError, NotFound
 from cozystack.operator.deletion import Deletion
 from cozystack.operator.holdings import holdings
 from cozystack.operator.measures import Measures
+from cozystack.operator.takeover import take_over
 from cozystack.operator.view import View
 from cozystack.planner import (
     NamespacePlan,
@@ -92,6 +93,9 @@ class Reconcilers:
         for release in plan.releases:
             if release.due:
                 await self._apply_release(plan, release)
+        for release in plan.releases:
+            if self._is_legacy(release.key) and await take_over(self._client, HELM_RELEASES, release.key):
+                self._log.info("release taken over from another operator", package=plan.name, release=str(release.key))
         for removal in plan.removals:
             if removal.due:
                 await self._delete_release(plan, removal.key, removal.reason)
@@ -122,6 +126,10 @@ class Reconcilers:
             elif found.metadata.resource_version != live.metadata.resource_version:
                 self._view.put(found)
         return strangers
+
+    def _is_legacy(self, key: Key) -> bool:
+        entry = self._view.releases.store.entry(key)
+        return entry is not None and entry.legacy
 
     async def _look_into_moves(self, plan: PackagePlan) -> bool:
         """Find out what the releases that are to move hold; whether anything was learned."""

@@ -17,6 +17,7 @@ from cozystack.api.meta import JSON, Key
 from cozystack.api.resources import SECRETS
 from cozystack.kube import Client, Informer
 from cozystack.kube.errors import Conflict, NotFound
+from cozystack.operator.takeover import take_over
 from cozystack.runtime import Controller, Done, Log, Result
 
 # What is copied of the source's labels and annotations: what its readers act on, not what owns it (R3).
@@ -79,6 +80,9 @@ class Replicator:
         if copy is None or differs(copy, wanted):
             await self._client.apply(SECRETS, wanted, manager=names.OPERATOR_MANAGER, force=True)
             self._log.info("values copied", secret=str(place))
+        entry = self._secrets.store.entry(place)
+        if entry is not None and entry.legacy and await take_over(self._client, SECRETS, place):
+            self._log.info("copy of the values taken over from another operator", secret=str(place))
         return Done()
 
     async def _delete(self, copy: Secret, reason: str) -> None:

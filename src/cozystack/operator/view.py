@@ -26,7 +26,8 @@ from cozystack.api.resources import (
     SECRETS,
     Resource,
 )
-from cozystack.kube import ChangeKind, Client, Informer
+from cozystack.kube import ChangeKind, Client, Informer, ownership
+from cozystack.operator.takeover import LEGACY_MANAGERS
 from cozystack.planner import Affected, Catalogue, Settings
 from cozystack.runtime import Registry, Service, show_informer
 
@@ -39,14 +40,20 @@ class View:
         self._on_affected = on_affected
         self._versions: dict[tuple[str, Key], int] = {}
         self.namespaces: Informer[Namespace] = Informer(client, NAMESPACES)
-        self.secrets: Informer[Secret] = Informer(client, SECRETS, field_selector=f"metadata.name={settings.values_secret}")
+        # One bit of the managed fields is kept: whether the original has written the object.
+        marked = ownership((), LEGACY_MANAGERS)
+        only_values = f"metadata.name={settings.values_secret}"
+        self.secrets: Informer[Secret] = Informer(client, SECRETS, field_selector=only_values, transform=marked)
+        self.releases: Informer[HelmRelease] = Informer(
+            client, HELM_RELEASES, label_selector=names.PACKAGE_LABEL, transform=marked
+        )
         system = names.SYSTEM_NAMESPACE
         self._informers: list[Informer[Any]] = [
             self.namespaces,
             self.secrets,
             Informer(client, PACKAGE_SOURCES),
             Informer(client, PACKAGES),
-            Informer(client, HELM_RELEASES, label_selector=names.PACKAGE_LABEL),
+            self.releases,
             Informer(client, ARTIFACT_GENERATORS, namespace=system),
             Informer(client, EXTERNAL_ARTIFACTS, namespace=system),
             Informer(client, OCI_REPOSITORIES),
