@@ -5,6 +5,7 @@ All sources are read once per revision and shared by every generator. An artifac
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -32,6 +33,7 @@ from cozystack.flux.storage import ArtifactStorage
 from cozystack.kube import Client, Informer
 from cozystack.kube.clock import Clock
 from cozystack.kube.errors import NotFound
+from cozystack.kube.informer import ChangeKind
 from cozystack.oci import OciError, pack_files
 from cozystack.runtime import Controller, Done, Log, RequeueAfter, Result
 
@@ -58,7 +60,13 @@ class Generators:
         controller.watch(self.generators, when=spec_or_request_changed)
         controller.watch(self.oci, lambda source: self._users("OCIRepository", source.key), when=_artifact_changed)
         controller.watch(self.git, lambda source: self._users("GitRepository", source.key), when=_artifact_changed)
+        self.artifacts.on_change(self._drop_files)
         controller.watch(self.artifacts, _owner)
+
+    def _drop_files(self, kind: ChangeKind, old: ExternalArtifact | None, new: ExternalArtifact | None) -> None:
+        """Files go with their artifact; should somebody still want it, its generator runs now and stores them again."""
+        if kind == "deleted" and old is not None and old.metadata.labels.get("app.kubernetes.io/managed-by") == MANAGER:
+            self._storage.drop("ExternalArtifact", old.metadata.namespace, old.metadata.name)
 
     def _users(self, kind: str, key: Key) -> list[Key]:
         return self.generators.store.keys_by("source", (kind, key))
@@ -156,11 +164,8 @@ class Generators:
                 continue
             live = self.artifacts.store.get(Key(entry.namespace, entry.name))
             if live is not None and live.metadata.labels.get(GENERATOR_LABEL) == generator.metadata.uid:
-                try:
+                with contextlib.suppress(NotFound):
                     await self._client.delete(EXTERNAL_ARTIFACTS, live.key, uid=live.metadata.uid)
-                except NotFound:
-                    continue
-                self._storage.drop("ExternalArtifact", entry.namespace, entry.name)
 
     async def _failed(self, generator: ArtifactGenerator, reason: str, message: str, retry: float | None) -> Result:
         self._log.info("artifacts cannot be generated", generator=str(generator.key), reason=message)
