@@ -37,6 +37,20 @@ ELSEWHERE = {
         "v1 Secret tenant-root/cozystack-values",
     },
 }
+# Keys of the shared values that hold names and other texts of the user.
+FREE_TEXTS = {
+    "api-server-endpoint",
+    "cluster-domain",
+    "expose-external-ips",
+    "expose-ingress",
+    "expose-ingress-admin",
+    "extra-keycloak-redirect-uri-for-dashboard",
+    "images-registry",
+    "issuer-name",
+    "load-balancer-class",
+    "root-host",
+    "wildcard-secret-name",
+}
 # What the Pod Security level "baseline" lets containers add.
 BASELINE_CAPABILITIES = {
     "AUDIT_WRITE",
@@ -131,6 +145,26 @@ def test_images_come_from_the_platforms_registry_when_it_has_one(
     found = helm.render(charts.of(use.source, use.artifact), use.key, values)
     images = [container["image"] for _, pod in pods(found.objects) for container in containers(pod)]
     assert [image for image in images if not image.startswith("mirror.acme.test/all/")] == []
+
+
+@every_component
+@pytest.mark.parametrize("gateway", ["true", "false"])
+@pytest.mark.parametrize("text", ["1", "true"])
+def test_settings_that_look_like_something_else_stay_text(
+    name: str,
+    text: str,
+    gateway: str,
+    rendered: Found,
+    schemas: Schemas,
+    helm: Helm,
+    charts: Charts,
+    platform: Callable[[str], Platform],
+) -> None:
+    use, _ = rendered[name]
+    cluster = {key: text if key in FREE_TEXTS else value for key, value in platform("isp-full").cluster.items()}
+    values = {"_cluster": {**cluster, "gateway-enabled": gateway}}
+    found = helm.render(charts.of(use.source, use.artifact), use.key, values)
+    assert [fault for item in found.everything for fault in schemas.faults(item)] == []
 
 
 @every_component

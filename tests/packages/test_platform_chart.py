@@ -275,6 +275,8 @@ def test_settings_of_a_package_are_laid_over_those_of_its_bundle(packages: Packa
         ({"telemetry": {"disabled": "yes"}}, "got string, want boolean"),
         ({"publishing": {"certificates": {"solver": "carrier-pigeon"}}}, "value must be one of 'http01', 'dns01'"),
         ({"networking": {"podCIDR": "10.244.0.0"}}, "does not match pattern"),
+        ({"publishing": {"ingressName": "Public Ingress"}}, "does not match pattern"),
+        ({"imagesRegistry": "mirror.acme.test all"}, "does not match pattern"),
         ({"resources": {"cpuAllocationRatio": 0}}, "exclusiveMinimum"),
     ],
 )
@@ -366,8 +368,8 @@ def test_a_wildcard_certificate_is_issued_only_where_it_can_be(
 
 def test_text_in_values_cannot_break_the_shared_values(packages: Packages) -> None:
     odd = 'a: "b" # {c}\n- d'
-    cluster = packages.cluster({"publishing": {"ingressName": odd}, "branding": {"brandName": odd}})
-    assert (cluster["expose-ingress"], cluster["branding"]) == (odd, {"brandName": odd})
+    cluster = packages.cluster({"publishing": {"loadBalancerClass": odd}, "branding": {"brandName": odd}})
+    assert (cluster["load-balancer-class"], cluster["branding"]) == (odd, {"brandName": odd})
 
 
 # The guard against deletion, and migrations

@@ -208,15 +208,21 @@ class Platform:
     @cached_property
     def releases(self) -> dict[Key, Rendered]:
         """What each release that is wanted renders to."""
-        found = {}
+        return {release.key: self._render(package, release) for package, release in self.desired}
+
+    @property
+    def desired(self) -> Iterator[tuple[str, HelmRelease]]:
+        """The releases that are wanted, each with its Package."""
         for name in self.view.packages:
-            source = self.view.source(name)
-            assert source is not None
             for release in self.view.desired(name):
-                assert release.spec.chart_ref is not None
-                chart = self._charts.of(source, release.spec.chart_ref.name)
-                found[release.key] = self._helm.render(chart, release.key, self.values_of(release))
-        return found
+                yield name, release
+
+    def _render(self, package: str, release: HelmRelease) -> Rendered:
+        source = self.view.source(package)
+        assert source is not None
+        assert release.spec.chart_ref is not None
+        chart = self._charts.of(source, release.spec.chart_ref.name)
+        return self._helm.render(chart, release.key, self.values_of(release))
 
     def values_of(self, release: HelmRelease) -> dict[str, Any]:
         async def read(kind: str, key: Key) -> dict[str, str] | None:
@@ -226,8 +232,8 @@ class Platform:
 
     def release(self, name: str) -> Rendered:
         """What the release of that name renders to."""
-        (found,) = (rendered for key, rendered in self.releases.items() if key.name == name)
-        return found
+        ((package, release),) = (found for found in self.desired if found[1].key.name == name)
+        return self._render(package, release)
 
 
 # The release that the operator makes of the platform's own chart.

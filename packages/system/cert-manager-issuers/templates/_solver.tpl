@@ -33,11 +33,11 @@
     gatewayHTTPRoute:
       parentRefs:
         - kind: Gateway
-          name: {{ get $cluster "expose-ingress" | default "tenant-root" }}
-          namespace: {{ get $cluster "expose-ingress" | default "tenant-root" }}
+          name: {{ get $cluster "expose-ingress" | default "tenant-root" | quote }}
+          namespace: {{ get $cluster "expose-ingress" | default "tenant-root" | quote }}
 {{- else -}}
 - http01:
     ingress:
-      ingressClassName: {{ get $cluster "expose-ingress" | default "tenant-root" }}
+      ingressClassName: {{ get $cluster "expose-ingress" | default "tenant-root" | quote }}
 {{- end -}}
 {{- end -}}
