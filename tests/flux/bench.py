@@ -157,6 +157,10 @@ class Bench:
         await self.quiet()
         return await self.client.get(resource, key(name))
 
+    async def change_untyped(self, resource: Resource[Any], name: str, patch: dict[str, Any], *, subresource: str = "") -> None:
+        await self.client.patch(resource, key(name), patch, subresource=subresource, manager="user")
+        await self.quiet()
+
     async def request(self, resource: Resource[T], name: str, at: str) -> T:
         return await self.change(resource, name, {"metadata": {"annotations": {REQUESTED_AT_ANNOTATION: at}}})
 

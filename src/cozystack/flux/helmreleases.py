@@ -167,12 +167,11 @@ class HelmReleases:
 
     async def _bring(self, release: HelmRelease, wanted: Wanted, values: dict[str, Any]) -> Result:
         key = release.key
-        waiting = self._waiting.get(key)
+        waiting, forced = self._waiting.get(key), _forced(release)
         if waiting is not None:
-            if waiting.uid == release.metadata.uid and waiting.wanted == wanted:
+            if waiting.uid == release.metadata.uid and waiting.wanted == wanted and not forced:
                 return await self._watch_objects(release, waiting)
             self._forget(key)
-        forced = _forced(release)
         if _deployed(release, wanted) and not forced:
             return await self._settle(release)
         left = self._retry_left(release, wanted)
@@ -192,6 +191,7 @@ class HelmReleases:
 
     async def _run(self, release: HelmRelease, wanted: Wanted, values: dict[str, Any], chart: ChartFiles) -> Result:
         """Let Helm install or upgrade, then wait for the objects."""
+        forced = _forced(release)
         target = self._target(release)
         action: Action = "install"
         made: Release | None = None
@@ -201,7 +201,7 @@ class HelmReleases:
                 live = await self._unlock(target, live)
             if live is not None and live.status != "uninstalled":
                 action = "upgrade"
-                if live.status == "deployed" and live.mark == wanted.mark:
+                if live.status == "deployed" and live.mark == wanted.mark and not forced:
                     # Made before a restart, and not yet seen ready.
                     action = "install" if live.revision == 1 else "upgrade"
                     made = live
@@ -379,7 +379,9 @@ class HelmReleases:
     def _retry_left(self, release: HelmRelease, wanted: Wanted) -> float:
         """Seconds until what has failed is tried again; 0 when something has changed since."""
         failed = self._retry_at.get(release.key)
-        if failed is None or failed[0] != wanted or release.status.last_handled_reconcile_at != requested_at(release):
+        status = release.status
+        changed = status.observed_generation != release.metadata.generation
+        if failed is None or failed[0] != wanted or changed or status.last_handled_reconcile_at != requested_at(release):
             return 0.0
         return failed[1] - self._clock.monotonic()
 
