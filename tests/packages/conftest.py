@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 
 from cozystack.helm import open_helm
-from support.packages import Charts, Helm, Platform, Rendered, Schemas, Use, bootstrap_crds, uses
+from support.packages import EVERYTHING, Charts, Helm, Platform, Rendered, Schemas, Use, bootstrap_crds, uses
 
 
 @pytest.fixture(scope="session")
@@ -23,23 +23,6 @@ def helm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Helm]:
 @pytest.fixture(scope="session")
 def charts(tmp_path_factory: pytest.TempPathFactory) -> Charts:
     return Charts(tmp_path_factory.mktemp("charts"))
-
-
-# A full platform with all that can be chosen besides.
-EVERYTHING = {
-    "bundles": {
-        "enabledPackages": [
-            "cozystack.external-dns",
-            "cozystack.external-secrets-operator",
-            "cozystack.monitoring",
-            "cozystack.nfs-driver",
-        ]
-    },
-    "authentication": {"oidc": {"enabled": True}},
-    "gateway": {"enabled": True},
-    "networking": {"encryption": {"enabled": True}},
-    "backupStorage": {"bucket": "backups", "region": "eu", "credentialsSecret": "backups"},
-}
 
 
 @pytest.fixture(scope="session")

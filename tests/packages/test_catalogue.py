@@ -87,6 +87,14 @@ def test_a_library_is_declared_only_where_a_component_uses_it() -> None:
     assert unused == []
 
 
+def test_a_chart_declares_the_libraries_that_its_components_are_given() -> None:
+    """Helm wants what is in ``charts/`` declared, and finds it in a checkout by what is declared."""
+    for use in uses():
+        chart = yaml.load((PACKAGES / use.component.path / "Chart.yaml").read_text(), source=use.component.path)
+        declared = {each["name"]: each["repository"] for each in chart.get("dependencies", ())}
+        assert declared == {name: f"file://../../library/{name}" for name in use.component.libraries}, str(use)
+
+
 def test_crds_of_a_folder_are_upgraded_and_nothing_else_is() -> None:
     """Helm itself installs CRDs of the folder ``crds`` once and never looks at them again."""
     installed = [use for use in uses() if use.component.install is not None]

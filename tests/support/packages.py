@@ -46,6 +46,16 @@ API_VERSIONS = (
     "monitoring.coreos.com/v1/ServiceMonitor",
     "operator.victoriametrics.com/v1beta1/VMServiceScrape",
 )
+# Packages that a platform has only when it is asked for them.
+OPT_IN = ("cozystack.external-dns", "cozystack.external-secrets-operator", "cozystack.monitoring", "cozystack.nfs-driver")
+# Values by which a platform has all that can be chosen.
+EVERYTHING: Object = {
+    "bundles": {"enabledPackages": list(OPT_IN)},
+    "authentication": {"oidc": {"enabled": True}},
+    "gateway": {"enabled": True},
+    "networking": {"encryption": {"enabled": True}},
+    "backupStorage": {"bucket": "backups", "region": "eu", "credentialsSecret": "backups"},
+}
 _POD_OWNERS = ("DaemonSet", "Deployment", "Job", "ReplicaSet", "StatefulSet")
 
 
