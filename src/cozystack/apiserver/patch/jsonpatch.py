@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 from cozystack.apiserver.fields.sets import same
@@ -13,6 +14,7 @@ class PatchError(ValueError):
 
 
 MOST_OPERATIONS = 10_000
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
 def json_patch(document: Any, operations: Any) -> Any:
@@ -81,7 +83,7 @@ def _get(document: Any, path: list[str]) -> Any:
 def _index(items: list[Any], part: str, *, end: bool = False) -> int:
     if end and part == "-":
         return len(items)
-    if not part.isdecimal() or int(part) >= len(items) + end:
+    if not _INDEX.fullmatch(part) or int(part) >= len(items) + end:
         raise PatchError(f'"{part}" is no index of a list of {len(items)}')
     return int(part)
 

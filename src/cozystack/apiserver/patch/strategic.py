@@ -1,17 +1,22 @@
 """Strategic merge patch: a merge patch that knows which lists are merged by key, and has directives.
 
-Directives: ``$patch: replace | merge | delete`` in objects and list items, ``$deleteFromPrimitiveList/NAME``,
-``$setElementOrder/NAME`` and ``$retainKeys``.
+Directives: ``$patch: replace | delete`` in objects, and in items of lists that are merged by key;
+``$deleteFromPrimitiveList/NAME``, ``$setElementOrder/NAME`` and ``$retainKeys``. What is new in an object is taken from the
+patch without its nulls and directives.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+from cozystack.apiserver.fields.sets import same
 from cozystack.apiserver.patch.jsonpatch import PatchError
-from cozystack.apiserver.schema.model import Schema
+from cozystack.apiserver.schema.model import MISSING, Schema
 
-_DELETE, _ORDER = "$deleteFromPrimitiveList/", "$setElementOrder/"
+_PATCH: Final = "$patch"
+_RETAIN: Final = "$retainKeys"
+_DELETE: Final = "$deleteFromPrimitiveList/"
+_ORDER: Final = "$setElementOrder/"
 
 
 def strategic_merge_patch(schema: Schema | None, document: Any, patch: Any) -> Any:
@@ -22,95 +27,158 @@ def strategic_merge_patch(schema: Schema | None, document: Any, patch: Any) -> A
 
 
 def _merge_map(schema: Schema | None, document: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-    directive = patch.get("$patch")
+    directive = patch.get(_PATCH)
     if directive == "replace":
-        return {name: value for name, value in patch.items() if name != "$patch"}
+        return {name: value for name, value in patch.items() if name != _PATCH}
     if directive == "delete":
         return {}
-    if directive not in (None, "merge"):
+    if directive is not None:
         raise PatchError(f'unknown $patch directive "{directive}"')
     result = dict(document)
-    if "$retainKeys" in patch:
-        retained = _names(patch["$retainKeys"], "$retainKeys")
+    if _RETAIN in patch:
+        retained = _list(patch[_RETAIN], _RETAIN)
+        _refuse_unretained(patch, retained)
         result = {name: value for name, value in result.items() if name in retained}
-    orders: dict[str, Any] = {}
     for name, value in patch.items():
-        if name in ("$patch", "$retainKeys"):
-            continue
-        if name.startswith(_DELETE):
-            field, gone = name.removeprefix(_DELETE), _names(value, name)
-            if isinstance(result.get(field), list):
-                result[field] = [item for item in result[field] if item not in gone]
-            continue
-        if name.startswith(_ORDER):
-            orders[name.removeprefix(_ORDER)] = value
+        if name.startswith("$"):
             continue
         if value is None:
             result.pop(name, None)
             continue
         child = schema.child(name) if schema is not None else None
-        live = result.get(name)
-        if isinstance(value, dict):
-            replaces = child is not None and "replace" in child.patch_strategy
-            result[name] = value if replaces else _merge_map(child, live if isinstance(live, dict) else {}, value)
-        elif isinstance(value, list):
-            result[name] = _merge_list(child, live if isinstance(live, list) else [], value)
+        new = _merged(child, result.get(name, MISSING), value)
+        if new is MISSING:
+            result.pop(name, None)
         else:
-            result[name] = value
-    for name, order in orders.items():
-        if isinstance(result.get(name), list):
+            result[name] = new
+    for directive, value in patch.items():
+        if directive.startswith(_ORDER):
+            name = directive.removeprefix(_ORDER)
             child = schema.child(name) if schema is not None else None
-            result[name] = _ordered(child, result[name], order)
+            key = child.patch_key if child is not None else ""
+            order, live = _list(value, directive), document.get(name)
+            _refuse_unordered(patch.get(name), order, key, directive)
+            if isinstance(result.get(name), list):
+                result[name] = _ordered(result[name], order, live if isinstance(live, list) else [], key)
+    for directive, value in patch.items():
+        if directive.startswith(_DELETE):
+            name, gone = directive.removeprefix(_DELETE), _list(value, directive)
+            if isinstance(result.get(name), list):
+                result[name] = [item for item in result[name] if item not in gone]
     return result
 
 
-def _names(value: Any, directive: str) -> list[Any]:
+def _merged(schema: Schema | None, live: Any, value: Any) -> Any:
+    """A field after the patch; ``MISSING`` when the patch takes it away."""
+    if live is MISSING or type(live) is not type(value):
+        return _plain(value)
+    if isinstance(value, dict):
+        replaces = schema is not None and "replace" in schema.patch_strategy
+        return value if replaces else _merge_map(schema, live, value)
+    if isinstance(value, list):
+        if schema is not None and "merge" in schema.patch_strategy:
+            return _merge_list(schema, live, value)
+        return _plain(value)
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """A part of a patch as a value of its own: without nulls and directives; ``MISSING`` when it is a directive itself."""
+    if isinstance(value, dict):
+        if _PATCH in value:
+            return MISSING
+        parts = {name: _plain(item) for name, item in value.items() if item is not None and not name.startswith("$")}
+        return {name: item for name, item in parts.items() if item is not MISSING}
+    if isinstance(value, list):
+        return [item for item in map(_plain, value) if item is not MISSING]
+    return value
+
+
+def _merge_list(schema: Schema, live: list[Any], patch: list[Any]) -> list[Any]:
+    key = schema.patch_key
+    if not any(isinstance(item, dict) for item in (*live, *patch)):
+        merged = list(dict.fromkeys((*live, *patch)))
+        return _ordered(merged, patch, live, key)
+    if not key:
+        raise PatchError("cannot merge lists without merge key")
+    items, replaces = [], False
+    for item in patch:
+        match item.get(_PATCH, MISSING) if isinstance(item, dict) else MISSING:
+            case "delete":
+                gone = _key_of(item, key)
+                live = [old for old in live if not _has_key(old, key, gone)]
+            case "replace":
+                replaces = True
+            case directive if directive is not MISSING:
+                raise PatchError(f'unknown $patch directive "{directive}" in a list')
+            case _:
+                items.append(item)
+    if replaces:
+        return [_plain(item) for item in items]
+    result = list(live)
+    for item in items:
+        wanted = _key_of(item, key)
+        index = next((number for number, old in enumerate(result) if _has_key(old, key, wanted)), None)
+        if index is None:
+            result.append(_plain(item))
+        else:
+            result[index] = _merge_map(schema.items, result[index], item)
+    return _ordered(result, items, live, key)
+
+
+def _key_of(item: Any, key: str) -> Any:
+    if not isinstance(item, dict) or key not in item:
+        raise PatchError(f'map: an item of a list that is merged by "{key}" does not have it')
+    return item[key]
+
+
+def _has_key(item: Any, key: str, value: Any) -> bool:
+    return isinstance(item, dict) and key in item and same(item[key], value)
+
+
+def _ordered(items: list[Any], order: list[Any], live: list[Any], key: str) -> list[Any]:
+    """``items`` in the order that is asked for. An item that ``order`` does not name stays before those of ``order`` that it
+    was before in the live list, and comes after all others."""
+
+    def places(found: list[Any]) -> dict[Any, int]:
+        result: dict[Any, int] = {}
+        for index, item in enumerate(found):
+            result.setdefault(_identity(item, key), index)
+        return result
+
+    asked, before = places(order), places(live)
+    named = sorted((item for item in items if _identity(item, key) in asked), key=lambda item: asked[_identity(item, key)])
+    others = [item for item in items if _identity(item, key) not in asked]
+    others.sort(key=lambda item: before.get(_identity(item, key), len(live)))
+    result: list[Any] = []
+    while named and others:
+        ours, theirs = before.get(_identity(named[0], key)), before.get(_identity(others[0], key))
+        first = others if ours is not None and theirs is not None and theirs < ours else named
+        result.append(first.pop(0))
+    return result + named + others
+
+
+def _identity(item: Any, key: str) -> Any:
+    value = item.get(key) if key and isinstance(item, dict) else item
+    return repr(value) if isinstance(value, dict | list) else value
+
+
+def _list(value: Any, directive: str) -> list[Any]:
     if not isinstance(value, list):
         raise PatchError(f"{directive} needs a list")
     return value
 
 
-def _merge_list(schema: Schema | None, live: list[Any], patch: list[Any]) -> list[Any]:
-    merges = schema is not None and "merge" in schema.patch_strategy
-    if schema is None or not merges:
-        return [item for item in patch if not (isinstance(item, dict) and "$patch" in item)]
-    if not schema.patch_key:
-        return live + [item for item in patch if item not in live]
-    result = list(live)
-    if any(isinstance(item, dict) and item.get("$patch") == "replace" for item in patch):
-        return [item for item in patch if not (isinstance(item, dict) and item.get("$patch") == "replace")]
-    for item in patch:
-        if not isinstance(item, dict) or schema.patch_key not in item:
-            raise PatchError(f'map: an item of a list that is merged by "{schema.patch_key}" does not have it')
-        key = item[schema.patch_key]
-        index = next((i for i, old in enumerate(result) if isinstance(old, dict) and old.get(schema.patch_key) == key), None)
-        if item.get("$patch") == "delete":
-            result = [old for old in result if not (isinstance(old, dict) and old.get(schema.patch_key) == key)]
-        elif index is None:
-            result.append(_merge_map(schema.items, {}, item))
-        else:
-            result[index] = _merge_map(schema.items, result[index], item)
-    return result
+def _refuse_unretained(patch: dict[str, Any], retained: list[Any]) -> None:
+    """Raises ``PatchError`` when the patch sets a field that it does not retain."""
+    for name, value in patch.items():
+        if value is not None and not name.startswith("$") and name not in retained:
+            raise PatchError(f"the patch sets {name}, which {_RETAIN} does not name")
 
 
-def _ordered(schema: Schema | None, items: list[Any], order: Any) -> list[Any]:
-    """``items`` in the order that is asked for; those that it does not name keep their place after their predecessor."""
-    if not isinstance(order, list):
-        raise PatchError("$setElementOrder needs a list")
-    key = schema.patch_key if schema is not None else ""
-
-    def identity(item: Any) -> Any:
-        return item.get(key) if key and isinstance(item, dict) else item
-
-    places = {_hashable(identity(item)): index for index, item in enumerate(order)}
-    result: list[tuple[float, int, Any]] = []
-    last = -1.0
-    for index, item in enumerate(items):
-        place = places.get(_hashable(identity(item)))
-        last = float(place) if place is not None else last
-        result.append((last, index, item))
-    return [item for _, _, item in sorted(result, key=lambda entry: entry[:2])]
-
-
-def _hashable(value: Any) -> Any:
-    return repr(value) if isinstance(value, dict | list) else value
+def _refuse_unordered(patch: Any, order: list[Any], key: str, directive: str) -> None:
+    """Raises ``PatchError`` when the patch has items that are not in the order it asks for, or in another one."""
+    items = [item for item in patch if not (isinstance(item, dict) and _PATCH in item)] if isinstance(patch, list) else []
+    rest = iter([_identity(item, key) for item in order])
+    if not all(any(_identity(item, key) == other for other in rest) for item in items):
+        raise PatchError(f"the order in the patch and in {directive} differ")
