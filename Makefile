@@ -7,7 +7,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run down status test lint types layers unit format bench lock generate picture setup setup-dev clean
+.PHONY: help run down status test lint types layers unit simulate format bench lock generate picture setup setup-dev clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,6 +40,12 @@ layers: setup-dev
 
 unit: setup-dev
 	@$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
+
+FIRST ?= 0
+LAST ?= 10000
+
+simulate: setup-dev ## Break a platform at random, by seeds FIRST to LAST, and see it converge
+	@SIMULATION_FIRST=$(FIRST) SIMULATION_LAST=$(LAST) $(BIN)/pytest -q -n auto tests/simulation $(ARGS)
 
 format: setup-dev ## Format the code
 	@$(BIN)/ruff check --fix-only . ; $(BIN)/ruff format .
