@@ -5,6 +5,8 @@ an operator finds them when it restarts. Planning includes filling the indexes: 
 
 An edit is what an event does: put the changed object into the view, and plan again what it affects. Edits hit random Packages:
 values changed, a release that fails and recovers, a new chart, a variant's dependencies.
+
+All of this is one thread that waits for nothing, so its processor time is measured: what it takes when nobody disturbs it.
 """
 
 from __future__ import annotations
@@ -79,9 +81,9 @@ def _planned(objects: Iterable[Object], times: int) -> tuple[float, Catalogue, P
     for _ in range(times):
         gc.collect()
         view = Catalogue()
-        began = time.perf_counter()
+        began = time.thread_time()
         plan = _plan(view, objects)
-        measured.append(time.perf_counter() - began)
+        measured.append(time.thread_time() - began)
     return statistics.median(measured), view, plan
 
 
@@ -172,10 +174,10 @@ def _hub_edits(view: Catalogue, times: int) -> list[float]:
 
 def _replanned(view: Catalogue, obj: Object) -> float:
     """Milliseconds of one edit and of planning again what it affects."""
-    began = time.perf_counter()
+    began = time.thread_time()
     affected = view.put(obj)
     _plan_again(view, affected)
-    return (time.perf_counter() - began) * 1000
+    return (time.thread_time() - began) * 1000
 
 
 def _plan_again(view: Catalogue, affected: Affected) -> None:
