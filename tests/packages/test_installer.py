@@ -33,10 +33,14 @@ def test_every_object_is_one_that_the_api_server_takes(variant: str, helm: Helm,
     assert [f"{identity(item)}: {fault}" for item in found.objects for fault in schemas.faults(item)] == []
 
 
-def test_it_brings_the_operator_and_a_hook_that_labels_its_namespace(helm: Helm) -> None:
+def test_it_brings_the_operator_roles_and_hooks_before_and_after(helm: Helm) -> None:
     found = helm.render(CHART, RELEASE)
     hooks = [identity(item) for item in found.objects if "helm.sh/hook" in item["metadata"].get("annotations", {})]
     assert hooks == [
+        "v1 ServiceAccount cozy-system/cozystack-hand-back",
+        "rbac.authorization.k8s.io/v1 ClusterRole cozystack-hand-back",
+        "rbac.authorization.k8s.io/v1 ClusterRoleBinding cozystack-hand-back",
+        "batch/v1 Job cozy-system/cozystack-hand-back",
         "v1 ServiceAccount kube-system/cozy-system-labeler",
         "rbac.authorization.k8s.io/v1 ClusterRole cozy-system-labeler",
         "rbac.authorization.k8s.io/v1 ClusterRoleBinding cozy-system-labeler",
@@ -46,14 +50,18 @@ def test_it_brings_the_operator_and_a_hook_that_labels_its_namespace(helm: Helm)
         "v1 ServiceAccount cozy-system/cozystack",
         "rbac.authorization.k8s.io/v1 ClusterRoleBinding cozystack",
         "apps/v1 Deployment cozy-system/cozystack-operator",
+        "rbac.authorization.k8s.io/v1 ClusterRole cozystack-packages-view",
+        "rbac.authorization.k8s.io/v1 ClusterRole cozystack-packages-edit",
+        "rbac.authorization.k8s.io/v1 ClusterRole cozystack-packages-admin",
     ]
 
 
-def test_the_hook_is_installed_before_anything_else_and_in_order(helm: Helm) -> None:
+@pytest.mark.parametrize("moment", ["pre-install,pre-upgrade", "post-delete"])
+def test_what_a_hook_needs_is_there_before_its_job(moment: str, helm: Helm) -> None:
     weights = [
         (item["kind"], int(item["metadata"]["annotations"]["helm.sh/hook-weight"]))
         for item in helm.render(CHART, RELEASE).objects
-        if "helm.sh/hook" in item["metadata"].get("annotations", {})
+        if item["metadata"].get("annotations", {}).get("helm.sh/hook") == moment
     ]
     assert weights == [("ServiceAccount", -200), ("ClusterRole", -180), ("ClusterRoleBinding", -160), ("Job", -100)]
 

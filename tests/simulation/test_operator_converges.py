@@ -1,6 +1,6 @@
 """Whatever happens to a platform, once it is left alone it is what its objects say: by seeds, each of them replayable.
 
-``make simulate FIRST=0 LAST=10000`` plays many; a failure names its seed, and ``make simulate FIRST=17 LAST=18`` plays it again.
+``make simulate FIRST=0 LAST=10000`` plays many; a failure names its seed, ``make simulate FIRST=17 LAST=18`` plays it again.
 """
 
 from __future__ import annotations
