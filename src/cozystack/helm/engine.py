@@ -9,7 +9,11 @@ import msgspec
 
 
 class Release(msgspec.Struct, frozen=True):
-    """One revision of a release, as Helm stored it. ``manifest`` and ``notes`` are empty in a history."""
+    """One revision of a release, as Helm stored it.
+
+    A history tells neither ``description``, ``first_deployed``, ``manifest``, ``notes`` nor ``mark``. Times are in UTC and in
+    whole seconds, such as ``2026-01-01T00:00:00Z``.
+    """
 
     name: str
     namespace: str
@@ -25,7 +29,7 @@ class Release(msgspec.Struct, frozen=True):
     manifest: str = ""
     notes: str = ""
     mark: str = ""
-    """What its maker marked it with; empty in a history."""
+    """What its maker marked it with."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -59,7 +63,10 @@ class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RenderRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Render a chart without a cluster: ``lookup`` finds nothing."""
+    """Render a chart without a cluster: ``lookup`` finds nothing.
+
+    Whether the chart's own ``kubeVersion`` fits is for an install to say; the program says it here as well.
+    """
 
     chart: str
     name: str
@@ -71,7 +78,10 @@ class RenderRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rendered(msgspec.Struct, frozen=True):
-    """Manifests by template, hooks among them, and the CRDs of the chart's ``crds`` folder."""
+    """Manifests by template, hooks among them, and the CRDs of the chart's ``crds`` folder.
+
+    Their objects are the same by every back end, the text between them is not. The program tells no notes.
+    """
 
     manifests: dict[str, str]
     notes: str = ""
@@ -90,7 +100,9 @@ class HelmEngine(Protocol):
 
     async def render(self, request: RenderRequest) -> Rendered: ...
 
-    async def lint(self, chart: Path, values: dict[str, Any]) -> list[LintMessage]: ...
+    async def lint(self, chart: Path, values: dict[str, Any]) -> list[LintMessage]:
+        """What Helm finds in a chart, errors included; raises ``ChartError`` when there is none."""
+        ...
 
     async def install(self, request: ReleaseRequest) -> Release: ...
 

@@ -57,7 +57,9 @@ _CHART = (
     "execution error at (",
     "parse error at (",
     "error calling ",
-    "template: ",
+    'executing "',
+    "chart requires kubeversion",
+    "unable to detect chart",
     "chart.yaml file is missing",
     "cannot load chart",
     "chart metadata",
@@ -68,6 +70,10 @@ _CHART = (
 )
 
 
+_CHART_PATTERN = re.compile(r'(?<![\w.])template: |^path ".*" not found|^stat .*: no such file or directory')
+"""Signs that need their place: the API server complains of ``spec.template: ...`` too."""
+
+
 def typed(message: str) -> HelmError:
     """The error that Helm's own words mean; both back ends say the same words."""
     text = message.strip() or "helm failed without saying why"
@@ -76,10 +82,10 @@ def typed(message: str) -> HelmError:
         return ValuesError(text)
     if "another operation" in lower and "in progress" in lower:
         return OperationPending(text)
-    if re.search(r"release: not found|release not loaded|has no deployed releases", lower):
+    if re.search(r"release: not found|release not loaded|has no deployed releases|is already deleted", lower):
         return ReleaseNotFound(text)
     if "context deadline exceeded" in lower or "timed out waiting" in lower:
         return HelmTimeout(text)
-    if any(sign in lower for sign in _CHART):
+    if any(sign in lower for sign in _CHART) or _CHART_PATTERN.search(lower):
         return ChartError(text)
     return HelmError(text)

@@ -11,6 +11,8 @@ import itertools
 import json
 import os
 import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,9 @@ _KINDS: dict[str, type[HelmError]] = {
     "HelmValuesError": ValuesError,
     "HelmNotFoundError": ReleaseNotFound,
 }
+
+
+_SEVERITIES = ("unknown", "info", "warning", "error")
 
 
 class NativeHelm:
@@ -48,8 +53,9 @@ class NativeHelm:
 
     async def lint(self, chart: Path, values: dict[str, Any]) -> list[LintMessage]:
         answer = await self._call("lint", {"chart": str(chart), "values": values})
-        found = answer.get("messages", []) if isinstance(answer, dict) else answer
-        return [LintMessage(_severity(m.get("severity")), str(m.get("path", "")), _lint_text(m)) for m in found]
+        if not answer["total_charts_linted"]:
+            raise ChartError("; ".join(answer["errors"]) or f"there is no chart at {chart}")
+        return [LintMessage(_SEVERITIES[m["severity"]], m["path"], m["error"]) for m in answer["messages"]]
 
     async def install(self, request: ReleaseRequest) -> Release:
         return release_of(await self._call("install", msgspec.to_builtins(request)))
@@ -74,17 +80,19 @@ class NativeHelm:
             found = await self._call("history", {"target": msgspec.to_builtins(target)})
         except ReleaseNotFound:
             return []
-        return sorted((release_of(item) for item in found), key=lambda release: release.revision)
+        return history_of(found)
 
     async def crds(self, chart: Path) -> list[str]:
         return list(await self._call("crds", {"chart": str(chart)}))
 
     async def close(self) -> None:
+        """End the workers; what they are doing fails with ``HelmCrashed``."""
         self._closed = True
-        for process in self._workers:
+        for index, lock in enumerate(self._starting):
+            async with lock:
+                process, self._workers[index] = self._workers[index], None
             if process is not None:
                 await process.stop()
-        self._workers = [None] * len(self._workers)
 
     def pids(self) -> list[int]:
         return [process.pid for process in self._workers if process is not None and process.alive]
@@ -94,9 +102,9 @@ class NativeHelm:
         return await worker.call(operation, arguments)
 
     async def _worker(self, index: int) -> _Process:
-        if self._closed:
-            raise HelmUnavailable("the Helm engine is closed")
         async with self._starting[index]:
+            if self._closed:
+                raise HelmUnavailable("the Helm engine is closed")
             process = self._workers[index]
             if process is None or not process.alive:
                 process = self._workers[index] = await _Process.start(self._threads)
@@ -116,8 +124,9 @@ class _Process:
 
     @classmethod
     async def start(cls, threads: int) -> _Process:
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONHOME": sys.base_prefix}
-        environment.pop("KUBECONFIG", None)
+        # Helm's own variables name clusters, namespaces and storage as well; what we want is in each request.
+        kept = {name: value for name, value in os.environ.items() if name != "KUBECONFIG" and not name.startswith("HELM_")}
+        environment = {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONHOME": sys.base_prefix}
         # A process group of its own: Ctrl-C in a terminal is for its parent, which closes its input.
         process = await asyncio.create_subprocess_exec(
             "helm",
@@ -135,7 +144,7 @@ class _Process:
         worker = cls(process)
         try:
             worker.hello = await worker._hello
-        except HelmError:
+        except BaseException:
             await worker.stop()
             raise
         return worker
@@ -183,6 +192,9 @@ class _Process:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            if self._process.returncode is None and stdout is not None and not stdout.at_eof():
+                # Nobody reads the answers any more: the loop ends, or they make no sense. Waiting would be for ever.
+                self._process.kill()
             code = await self._process.wait()
             died = HelmCrashed(f"the Helm worker died (exit code {code})")
             for future in [self._hello, *self._pending.values()]:
@@ -211,16 +223,6 @@ class _Process:
             future.set_result(answer["result"])
 
 
-def _severity(value: Any) -> str:
-    """The library gives a number, or its name."""
-    names = {0: "unknown", 1: "info", 2: "warning", 3: "error"}
-    return names.get(int(value), "unknown") if isinstance(value, int) or str(value).isdecimal() else str(value).lower()
-
-
-def _lint_text(message: dict[str, Any]) -> str:
-    return str(message.get("message") or message.get("error") or message.get("err") or message.get("text") or "")
-
-
 def _error(kind: str, message: str) -> HelmError:
     error = typed(message)
     if type(error) is HelmError and kind in _KINDS:
@@ -246,18 +248,25 @@ def release_of(summary: dict[str, Any]) -> Release:
         chart_version=version,
         app_version=str(metadata.get("appVersion") or summary.get("app_version") or ""),
         description=str(info.get("description") or summary.get("description") or ""),
-        first_deployed=str(info.get("first_deployed") or summary.get("first_deployed") or ""),
-        last_deployed=str(
-            info.get("last_deployed")
-            or summary.get("last_deployed")
-            or summary.get("updated")
-            or summary.get("deployed_at")
-            or ""
-        ),
+        first_deployed=_time(info.get("first_deployed")),
+        last_deployed=_time(info.get("last_deployed") or summary.get("updated") or summary.get("deployed_at")),
         manifest=str(summary.get("manifest") or ""),
         notes=str(info.get("notes") or summary.get("notes") or ""),
         mark=str((summary.get("labels") or {}).get(MARK_LABEL, "")),
     )
+
+
+def history_of(summaries: Iterable[dict[str, Any]]) -> list[Release]:
+    """The history from summaries of its revisions: what both back ends know of them, oldest first."""
+    releases = (
+        msgspec.structs.replace(release_of(summary), description="", first_deployed="", manifest="", notes="", mark="")
+        for summary in summaries
+    )
+    return sorted(releases, key=lambda release: release.revision)
+
+
+def _time(text: str | None) -> str:
+    return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if text else ""
 
 
 def _split_chart(chart: str, version: str) -> tuple[str, str, str]:

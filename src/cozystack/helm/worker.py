@@ -6,6 +6,7 @@ it works. A fault in the library ends this process and nothing else. It ends by 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import struct
@@ -13,6 +14,8 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
+
+import yaml
 
 MARK_LABEL = "operator.cozystack.io/mark"
 LENGTH = struct.Struct(">I")
@@ -73,6 +76,7 @@ class Worker:
             options |= {"is_upgrade": True, "is_install": False} if upgrade else {}
             text = self._native.call_string("helm_render", loaded._raw(), json.dumps(values), json.dumps(options))
             manifests: dict[str, str] = json.loads(text)
+            _check(loaded, manifests)
             notes = "".join(manifests.pop(path) for path in [p for p in manifests if p.endswith("NOTES.txt")])
             manifests = {path: text for path, text in manifests.items() if text.strip()}
             return {"manifests": manifests, "notes": notes, "crds": [_crd_text(crd) for crd in loaded.crds]}
@@ -123,7 +127,11 @@ class Worker:
             json.dumps(request["values"]),
             json.dumps(options),
         )
-        return json.loads(text)
+        summary: dict[str, Any] = json.loads(text)
+        # The write is done whatever happens to this read, so it must not fail for it.
+        with contextlib.suppress(self._helm.HelmError):
+            summary["info"] = config.get_all(request["target"]["name"])["info"]
+        return summary
 
     def _rollback(self, target: dict[str, Any], revision: int) -> None:
         self._config(target).rollback(
@@ -136,10 +144,26 @@ class Worker:
         )
 
     def _status(self, target: dict[str, Any]) -> Any:
-        return self._config(target).status(target["name"])
+        found = self._config(target).get_all(target["name"])
+        return {**found["summary"], "info": found["info"]}
 
     def _history(self, target: dict[str, Any]) -> Any:
         return self._config(target).history(target["name"])
+
+
+def _check(chart: Any, manifests: dict[str, str]) -> None:
+    """What the program looks at when it renders, and the library does not."""
+    wanted = [entry["name"] for entry in chart.metadata.get("dependencies") or ()]
+    present = {entry.get("name") for entry in chart.dependencies}
+    missing = [name for name in wanted if name not in present]
+    if missing:
+        raise ValueError(f"found in Chart.yaml, but missing in charts/ directory: {', '.join(missing)}")
+    for path, text in manifests.items():
+        try:
+            for _ in () if path.endswith("NOTES.txt") else yaml.parse(text, Loader=yaml.CSafeLoader):
+                pass
+        except yaml.YAMLError as error:
+            raise ValueError(f"YAML parse error on {path}: {error}") from error
 
 
 def _crd_text(crd: Any) -> str:
