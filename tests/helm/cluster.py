@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import platform
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from cozystack.apiserver import pki
 from cozystack.apiserver.http.api import ApiServer
 from cozystack.apiserver.http.server import serve
 from cozystack.apiserver.storage import open_storage
-from cozystack.helm import BinaryHelm, HelmEngine, NativeHelm, ReleaseRequest, Target, find_binary
+from cozystack.helm import BinaryHelm, NativeHelm, Target, find_binary
 from support.apiserver import ADMIN, MERGE, TOKEN, Api, client
 
 Obj = dict[str, Any]
@@ -136,8 +137,17 @@ spec:
 """
 
 
-async def install(engine: HelmEngine, target: Target, chart: str, **more: Any) -> None:
-    await engine.install(ReleaseRequest(target=target, chart=chart, **more))
+def children(command: str) -> list[int]:
+    """Processes that this one has started, and whose command line has ``command`` in it."""
+    found = []
+    for path in Path("/proc").iterdir():
+        try:
+            fields = (path / "stat").read_text().rpartition(")")[2].split() if path.name.isdecimal() else []
+            if fields and int(fields[1]) == os.getpid() and command in (path / "cmdline").read_text():
+                found.append(int(path.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return sorted(found)
 
 
 def _object(version: str, kind: str, name: str) -> Obj:

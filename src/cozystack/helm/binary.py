@@ -87,7 +87,9 @@ class BinaryHelm:
         return await self._write("install", request, extra)
 
     async def upgrade(self, request: ReleaseRequest) -> Release:
-        return await self._write("upgrade", request, ["--history-max", str(request.max_history), "--server-side=true"])
+        # Without --reset-values, Helm takes the values of the revision before when it is given none.
+        extra = ["--history-max", str(request.max_history), "--server-side=true", "--reset-values"]
+        return await self._write("upgrade", request, extra)
 
     async def _write(self, command: str, request: ReleaseRequest, extra: Sequence[str]) -> Release:
         target = request.target

@@ -43,7 +43,10 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """An install or an upgrade. Hooks are always waited for, objects only with ``wait``."""
+    """An install or an upgrade. Hooks are always waited for, objects only with ``wait``.
+
+    ``values`` are laid over those of the chart and nothing else: an upgrade keeps none of the revision before.
+    """
 
     target: Target
     chart: str

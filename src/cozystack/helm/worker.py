@@ -13,6 +13,7 @@ import struct
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import IO, Any
 
 import yaml
@@ -36,7 +37,10 @@ def frame(value: Any) -> bytes:
 
 
 class Worker:
-    """Answers requests by the native library. Configurations of clusters are kept, they are costly to make."""
+    """Answers requests by the native library.
+
+    Configurations of clusters are costly to make; each is kept while its kubeconfig stays the same.
+    """
 
     def __init__(self) -> None:
         import helm_python
@@ -44,7 +48,7 @@ class Worker:
 
         self._helm = helm_python
         self._native = _native
-        self._configs: dict[tuple[str, str], Any] = {}
+        self._configs: dict[tuple[str, str], tuple[tuple[int, int], Any]] = {}
         self._lock = threading.Lock()
 
     def answer(self, operation: str, arguments: dict[str, Any]) -> Any:
@@ -55,12 +59,14 @@ class Worker:
 
     def _config(self, target: dict[str, Any]) -> Any:
         key = (target["kubeconfig"], target["namespace"])
+        found = Path(key[0]).stat()
+        stamp = (found.st_mtime_ns, found.st_size)
         with self._lock:
-            config = self._configs.get(key)
-            if config is None:
+            known, config = self._configs.get(key, ((0, 0), None))
+            if config is None or known != stamp:
                 # The library limits requests per second by default; one process with one user needs no limit.
                 config = self._helm.Config(kubeconfig_path=key[0], namespace=key[1], qps=1000.0, burst_limit=1000)
-                self._configs[key] = config
+                self._configs[key] = (stamp, config)
             return config
 
     def _render(
@@ -100,6 +106,8 @@ class Worker:
     def _upgrade(self, **request: Any) -> Any:
         options = self._options(request)
         options |= {"max_history": request["max_history"], "skip_crds": request["skip_crds"], "server_side_apply": "true"}
+        # Without it, Helm takes the values of the revision before when it is given none.
+        options["reset_values"] = True
         return self._write("helm_upgrade", request, options)
 
     def _options(self, request: dict[str, Any]) -> dict[str, Any]:
