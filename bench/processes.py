@@ -44,6 +44,15 @@ def proportional_bytes(pid: int) -> int:
     return 0
 
 
+def peak_bytes(pid: int) -> int:
+    """The most memory that a process has held so far (RSS). 0 when it has ended."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("VmHWM:")), 0)
+
+
 def cpu_seconds(pid: int) -> float:
     """Processor time that a process has used, in all its threads."""
     fields = _stat(pid)
