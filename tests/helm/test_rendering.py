@@ -61,6 +61,23 @@ async def test_every_template_gives_its_objects_hooks_among_them(engine: HelmEng
     }
 
 
+async def test_blocks_of_text_keep_their_last_newlines(engine: HelmEngine, tmp_path: Path) -> None:
+    files = {
+        "a": "a: |\n  one\n---\na: |\n  two\n",
+        "b": "b: |\n  bare",
+        "c": "c: |+\n  kept\n\n---\nc: |+\n  kept\n\n",
+        "d": "d: |\n  bare",
+    }
+    folder = chart(tmp_path, {f"templates/{name}.yaml": text for name, text in files.items()})
+
+    assert await rendered(engine, folder) == {
+        "templates/a.yaml": [{"a": "one\n"}, {"a": "two\n"}],
+        "templates/b.yaml": [{"b": "bare"}],
+        "templates/c.yaml": [{"c": "kept\n\n"}, {"c": "kept\n\n"}],
+        "templates/d.yaml": [{"d": "bare"}],
+    }
+
+
 async def test_values_are_laid_over_those_of_the_chart_and_null_removes(engine: HelmEngine, tmp_path: Path) -> None:
     template = "data: {{ .Values.map | toJson }}\n"
     folder = chart(tmp_path, {"values.yaml": "map: {a: 1, b: {c: 2, d: 3}, e: 4}\n", "templates/a.yaml": template})
@@ -118,6 +135,7 @@ async def test_a_chart_without_crds_has_none(engine: HelmEngine, tmp_path: Path)
         ({"templates/a.yaml": "{{ if"}, "parse error at (demo/templates/a.yaml:1): unclosed action"),
         ({"templates/a.yaml": "a: [\n"}, "YAML parse error on demo/templates/a.yaml"),
         ({"values.yaml": "a: [\n"}, "cannot load values.yaml"),
+        ({"Chart.yaml": CHART + "type: library\n"}, "library charts are not installable"),
         ({"Chart.yaml": "name: ["}, "Chart.yaml"),
         ({"Chart.yaml": "apiVersion: v2\nname: demo\nversion: x.y\n"}, 'chart.metadata.version "x.y" is invalid'),
         (
@@ -125,7 +143,7 @@ async def test_a_chart_without_crds_has_none(engine: HelmEngine, tmp_path: Path)
             "found in Chart.yaml, but missing in charts/ directory: sub",
         ),
     ],
-    ids=["fail", "required", "nil", "include", "template", "yaml", "values", "metadata", "version", "dependency"],
+    ids=["fail", "required", "nil", "include", "template", "yaml", "values", "library", "metadata", "version", "dependency"],
 )
 async def test_a_chart_that_does_not_render_is_an_error_of_the_chart(
     engine: HelmEngine, tmp_path: Path, files: dict[str, str], words: str

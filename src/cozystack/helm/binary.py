@@ -55,14 +55,10 @@ class BinaryHelm:
             arguments += ["--api-versions", version]
         if request.upgrade:
             arguments.append("--is-upgrade")
-        with _values(request.values) as values:
-            text = await self._run([*arguments, "--values", values])
-        manifests: dict[str, str] = {}
-        for document in ("\n" + text).split("\n---\n"):
-            head, _, rest = document.strip().partition("\n")
-            if head.startswith("# Source: "):
-                path = head.removeprefix("# Source: ")
-                manifests[path] = f"{manifests[path]}\n---\n{rest}" if path in manifests else rest
+        # In files, documents keep their ends; on standard output the last one does not.
+        with _values(request.values) as values, tempfile.TemporaryDirectory() as folder:
+            await self._run([*arguments, "--values", values, "--output-dir", folder])
+            manifests = dict(_rendered(Path(folder)))
         return Rendered(manifests, "", tuple(await self.crds(Path(request.chart))))
 
     async def lint(self, chart: Path, values: dict[str, Any]) -> list[LintMessage]:
@@ -189,6 +185,16 @@ def _cause(complaint: str) -> str:
     _, found, text = f"\n{complaint}".rpartition("\nError: ")
     text = (text if found else complaint).strip().removesuffix("Use --debug flag to render out invalid YAML").strip()
     return text.removeprefix("INSTALLATION FAILED: ").removeprefix("UPGRADE FAILED: ")
+
+
+def _rendered(folder: Path) -> Iterator[tuple[str, str]]:
+    """Every template that gave something, and its documents."""
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            path = file.relative_to(folder).as_posix()
+            documents = file.read_text().split(f"---\n# Source: {path}\n")[1:]
+            *before, last = [text.removesuffix("\n") for text in documents]
+            yield path, "---\n".join([*(text if text.endswith("\n") else f"{text}\n" for text in before), last])
 
 
 @contextlib.contextmanager

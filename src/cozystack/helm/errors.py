@@ -59,6 +59,7 @@ _CHART = (
     "error calling ",
     'executing "',
     "chart requires kubeversion",
+    "charts are not installable",
     "unable to detect chart",
     "chart.yaml file is missing",
     "cannot load chart",

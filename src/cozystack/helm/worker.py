@@ -161,6 +161,8 @@ class Worker:
 
 def _check(chart: Any, manifests: dict[str, str]) -> None:
     """What the program looks at when it renders, and the library does not."""
+    if chart.metadata.get("type") == "library":
+        raise ValueError("library charts are not installable")
     wanted = [entry["name"] for entry in chart.metadata.get("dependencies") or ()]
     present = {entry.get("name") for entry in chart.dependencies}
     missing = [name for name in wanted if name not in present]
