@@ -169,6 +169,26 @@ async def test_another_host_that_takes_the_upload_does_not_learn_the_login(pushe
     assert uploads == [("PUT", "")]
 
 
+async def test_another_host_that_holds_the_content_does_not_learn_the_login(pushed: Reference) -> None:
+    reads: list[tuple[str, str]] = []
+
+    async def storage(request: web.BaseRequest) -> web.Response:
+        reads.append((request.path, request.headers.get("Authorization", "")))
+        return web.Response(body=b"layer")
+
+    async with answering(storage) as elsewhere:
+        basic = Basic()
+
+        def guard(request: web.BaseRequest) -> web.Response | None:
+            refusal = basic(request)
+            if refusal is None and "/blobs/" in request.path:
+                return web.Response(status=307, headers={"Location": f"http://{elsewhere}/layer"})
+            return refusal
+
+        assert await pull(pushed, guard, JANE) == b"layer"
+    assert reads == [("/layer", "")]
+
+
 def test_a_login_does_not_show_its_password() -> None:
     assert repr(JANE) == "Login(username='jane')"
 
