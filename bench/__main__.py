@@ -1,4 +1,4 @@
-"""The runner: ``python -m bench [--only NAME] [--json FILE] [--quick] [--list]``.
+"""The runner: ``python -m bench [--only NAME] [--json FILE] [--quick | --full] [--list]``.
 
 Exit codes: 0 when every limit is kept, 1 when one is missed or a benchmark could not run, 2 for wrong usage.
 """
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in NAMES:
             print(f"{name:<10} {about(name)}")
         return 0
-    run = _measured(tuple(options.only or NAMES), Scale(quick=options.quick))
+    run = _measured(tuple(options.only or NAMES), Scale(quick=options.quick, full=options.full))
     show(run, load(BASELINE) if BASELINE.exists() else None, sys.stdout)
     path = options.json or RESULTS / f"{run.time.replace(':', '')}.json"
     store(run, path)
@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", metavar="NAME", action="append", choices=NAMES, help="run this benchmark; may be repeated")
     parser.add_argument("--json", metavar="FILE", type=Path, help="store the run here, not under bench/results")
     parser.add_argument("--quick", action="store_true", help="a tenth of everything: does it run at all?")
+    parser.add_argument("--full", action="store_true", help="the big sizes too, where a benchmark has them: half an hour")
     parser.add_argument("--list", action="store_true", help="say what there is, and end")
     return parser
 

@@ -55,6 +55,8 @@ class Scale(msgspec.Struct, frozen=True):
     """How much a benchmark measures. ``quick``: a tenth of the objects, few repetitions; it shows that all runs, no more."""
 
     quick: bool = False
+    full: bool = False
+    """Also the sizes that take many minutes."""
 
     def objects(self, full: int) -> int:
         return full // 10 if self.quick else full

@@ -2,7 +2,7 @@
 
 It follows ArtifactGenerators, HelmReleases and Packages by watches of its own. A generator whose generation it has not reported
 gets its ExternalArtifacts and is reported ready; a release is reported installed, from the artifact that is current, with one
-write. Releases that are ``held`` are left to whoever holds them. Requests are bytes over a few connections: no client, no cache.
+write. Releases that are ``held`` are left to whoever holds them. Requests are bytes over a few connections: there is no client.
 """
 
 from __future__ import annotations
@@ -147,7 +147,9 @@ class Flux:
         self._workers = [asyncio.create_task(self._work()) for _ in range(CONNECTIONS)]
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for worker in self._workers:
             worker.cancel()
         for watch in self._watches:
@@ -181,7 +183,9 @@ class Flux:
 
     async def waiting(self, key: Key) -> None:
         """A release that waits for another one."""
-        await self._report(self._own, key, self._condition(key, "Ready", "False", "DependencyNotReady", "a dependency is not ready"))
+        await self._report(
+            self._own, key, self._condition(key, "Ready", "False", "DependencyNotReady", "a dependency is not ready")
+        )
 
     async def rebuilt(self, artifact: str, content: str) -> None:
         """Another artifact of that name: its chart has changed."""
@@ -263,12 +267,18 @@ class Flux:
                 "apiVersion": EXTERNAL_ARTIFACTS.api_version,
                 "kind": "ExternalArtifact",
                 "metadata": {"name": place.name, "namespace": place.namespace, "ownerReferences": [owner]},
-                "spec": {"sourceRef": {**{name: owner[name] for name in ("apiVersion", "kind", "name")}, "namespace": key.namespace}},
+                "spec": {
+                    "sourceRef": {**{name: owner[name] for name in ("apiVersion", "kind", "name")}, "namespace": key.namespace}
+                },
             }
-            await line.write("PATCH", f"{_path(EXTERNAL_ARTIFACTS, place)}?fieldManager=source-watcher&force=true", artifact, APPLY)
+            await line.write(
+                "PATCH", f"{_path(EXTERNAL_ARTIFACTS, place)}?fieldManager=source-watcher&force=true", artifact, APPLY
+            )
             await line.write("PATCH", _path(EXTERNAL_ARTIFACTS, place, "status"), self._artifact(each.name), MERGE)
         ready = Condition("Ready", "True", "Succeeded", "built", _now(), generator.metadata.generation)
-        await line.write("PATCH", _path(ARTIFACT_GENERATORS, key, "status"), {"status": {"conditions": _plain((ready,))}}, MERGE)
+        await line.write(
+            "PATCH", _path(ARTIFACT_GENERATORS, key, "status"), {"status": {"conditions": _plain((ready,))}}, MERGE
+        )
 
     async def _install(self, line: Line, key: Key) -> None:
         release = self.releases.get(key)

@@ -29,7 +29,7 @@ LOOK_EVERY = 0.02
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 _WRITES = frozenset(("create", "update", "patch", "apply", "delete"))
-_APART = ("lease", "event")
+_APART = ("leases", "events")
 
 
 class Sample(NamedTuple):
@@ -59,7 +59,11 @@ class Metrics(msgspec.Struct, frozen=True):
     @property
     def events(self) -> int:
         """Writes of Events."""
-        return sum(int(sample.value) for sample in self._named("cozystack_requests_total") if "event" in sample.labels["resource"])
+        return sum(
+            int(sample.value)
+            for sample in self._named("cozystack_requests_total")
+            if sample.labels["resource"].startswith("events")
+        )
 
     @property
     def work(self) -> tuple[float, float]:
@@ -80,7 +84,7 @@ class Metrics(msgspec.Struct, frozen=True):
 
     def _requests(self) -> Iterator[Sample]:
         for sample in self._named("cozystack_requests_total"):
-            if not any(word in sample.labels["resource"] for word in _APART):
+            if sample.labels["resource"].partition(".")[0] not in _APART:
                 yield sample
 
     def _named(self, name: str) -> Iterator[Sample]:
@@ -94,6 +98,7 @@ class Operator:
         self._process = process
         self._port = port
         self._connection: Connection | None = None
+        self.began = time.perf_counter()
 
     @property
     def cpu(self) -> float:

@@ -8,7 +8,7 @@ import msgspec
 
 from bench.figures import Figure, Scale
 
-NAMES = ("client", "planner", "apiserver", "ready")
+NAMES = ("client", "planner", "apiserver", "ready", "operator")
 
 
 def about(name: str) -> str:
