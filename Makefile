@@ -34,6 +34,7 @@ lint: setup-dev
 
 types: setup-dev
 	@$(BIN)/mypy
+	@MYPYPATH=src:tests:. $(BIN)/mypy --explicit-package-bases tests bench scripts
 
 layers: setup-dev
 	@$(BIN)/lint-imports --no-cache

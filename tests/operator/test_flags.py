@@ -185,8 +185,9 @@ def test_the_git_example_of_the_specification() -> None:
             "secretRef": {"name": "git-creds"},
         },
     }
-    assert package_source(source).spec.source_ref is not None
-    assert package_source(source).spec.source_ref.kind == "GitRepository"
+    reference = package_source(source).spec.source_ref
+    assert reference is not None
+    assert reference.kind == "GitRepository"
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ DB: Obj = {
         ],
     },
 }
-DB_GENERATOR = {
+DB_GENERATOR: Obj = {
     "sources": [{"alias": "acme-git", "kind": "GitRepository", "name": "acme-git", "namespace": "flux-sources"}],
     "artifacts": [
         {

@@ -24,6 +24,7 @@ from cozystack.api.resources import (
     PACKAGE_SOURCES,
     PACKAGES,
     SECRETS,
+    Resource,
 )
 from cozystack.kube.errors import ApiError, ConnectionFailed
 from cozystack.kube.transport import EMPTY, Response, ResponseStream
@@ -360,6 +361,7 @@ class Simulation:
     async def outcome(self) -> dict[str, Any]:
         """What the platform is, without what depends on how it got there: specs, labels, owners, readiness."""
         found: dict[str, Any] = {}
+        resource: Resource[Any]
         for resource in (PACKAGES, PACKAGE_SOURCES, ARTIFACT_GENERATORS, HELM_RELEASES):
             for obj in (await self.world.client.list(json_of(resource))).items:
                 metadata = obj["metadata"]
