@@ -39,6 +39,7 @@ class Settings(msgspec.Struct, rename="camel"):
     source: str = ""
     """Where the packages came from: a folder, or the URL of a Git or OCI repository."""
     helm: str = "auto"
+    helm_binary: str = ""
 
 
 class State:

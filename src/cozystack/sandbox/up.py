@@ -99,7 +99,9 @@ class Sandbox:
         settings.ports = choose_ports(settings, api=self._options.port)
         settings.variant = self._options.variant or settings.variant or DEFAULT_VARIANT
         settings.source = source.location
-        settings.helm = self._options.helm or settings.helm
+        if self._options.helm:
+            settings.helm = self._options.helm
+            settings.helm_binary = str(self._options.helm_binary or "")
         self._state.write(settings)
         self._listen()
         async with AsyncExitStack() as stack:
@@ -154,7 +156,7 @@ class Sandbox:
             clock=self._clock,
             log=self._log,
             helm=settings.helm,
-            helm_binary=self._options.helm_binary,
+            helm_binary=_path(settings.helm_binary),
         )
         stack.push_async_callback(cluster.close)
         await cluster.start()
@@ -172,7 +174,7 @@ class Sandbox:
             return await open_helm(
                 kind if kind in ("native", "binary") else "auto",  # type: ignore[arg-type]
                 state=self._state.folder / "helm",
-                binary=self._options.helm_binary,
+                binary=_path(settings.helm_binary),
             )
         except HelmError as error:
             raise SandboxError(str(error)) from error
@@ -412,6 +414,10 @@ class Sandbox:
             kubeconfig=str(self._state.kubeconfig) if running else "",
             server=self._cluster.url if running else "",
         )
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None
 
 
 def _pack(source: Source) -> bytes:
