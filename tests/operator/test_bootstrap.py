@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from typing import Any
+from random import Random
 
 import pytest
 
@@ -19,11 +19,10 @@ from cozystack.api.resources import (
     OCI_REPOSITORIES,
     PACKAGE_SOURCES,
 )
-from cozystack.kube.config import ClusterConfig
 from cozystack.operator.bootstrap import keep_what_is_there
-from cozystack.operator.flags import read_options
 from cozystack.operator.fluxinstall import FLUX_VERSION, flux_crds
-from cozystack.operator.main import LEASE, _led
+from cozystack.operator.main import LEASE
+from cozystack.runtime import LeaderElector
 from support.operator import Obj, Running, World, available_flux, plain
 
 PLATFORM = (
@@ -42,16 +41,19 @@ def kinds(writes: list[str]) -> list[str]:
     return ["/".join(line.split("/")[-2:]) for line in writes]
 
 
-def led(world: World, *flags: str, pod: str, uid: str = "") -> Running:
-    """An operator that waits for the lease first, as the program does."""
+def led(world: World, *flags: str, place: str, process: int) -> Running:
+    """An operator that waits for the lease first; its identity begins with its place, as that of the program."""
     operator, wire = world.operator(*flags, "--leader-elect")
-    environment = {"POD_NAME": pod, "POD_NAMESPACE": names.SYSTEM_NAMESPACE, "POD_UID": uid}
-    lead = _led(operator, read_options([*flags, "--leader-elect"], {}), ClusterConfig("https://example.org"), environment)
-    return world.running(operator, wire, asyncio.ensure_future(_run(lead)))
-
-
-async def _run(lead: Any) -> None:
-    await lead()
+    elector = LeaderElector(
+        operator.client,
+        namespace=names.SYSTEM_NAMESPACE,
+        name=LEASE,
+        identity=f"{place}_{process}",
+        clock=world.clock,
+        random=Random(process),  # noqa: S311
+        place=f"{place}_",
+    )
+    return world.running(operator, wire, asyncio.ensure_future(elector.run(operator.run)))
 
 
 async def crd(world: World, name: str) -> Obj:
@@ -134,9 +136,9 @@ async def test_a_step_that_fails_is_tried_again_until_it_succeeds_and_what_follo
 
 
 async def test_nothing_is_installed_before_the_lease_is_held(bare: World) -> None:
-    first = led(bare, *PLATFORM, pod="a")
+    first = led(bare, *PLATFORM, place="a", process=1)
     await bare.settle(5)
-    second = led(bare, *PLATFORM, pod="b")
+    second = led(bare, *PLATFORM, place="b", process=2)
     await bare.settle(120)
     assert first.operator.bootstrap.done
     assert not second.operator.leading
@@ -148,10 +150,10 @@ async def test_nothing_is_installed_before_the_lease_is_held(bare: World) -> Non
 
 
 async def test_the_lease_of_a_dead_container_of_the_same_pod_is_taken_over_at_once(bare: World) -> None:
-    first = led(bare, *PLATFORM, pod="a", uid="1")
+    first = led(bare, *PLATFORM, place="a", process=1)
     await bare.settle(5)
     await first.kill()
-    second = led(bare, *PLATFORM, pod="a", uid="1")
+    second = led(bare, *PLATFORM, place="a", process=2)
     await bare.settle(0.1)
     assert second.operator.bootstrap.done
     lease = await bare.get(LEASES, f"{names.SYSTEM_NAMESPACE}/{LEASE}")

@@ -24,6 +24,7 @@ from cozystack.operator.holdings import holdings
 from cozystack.operator.measures import Measures
 from cozystack.operator.takeover import take_over
 from cozystack.operator.view import View
+from cozystack.operator.waking import WakeUps
 from cozystack.planner import (
     NamespacePlan,
     PackagePlan,
@@ -39,8 +40,8 @@ from cozystack.planner import (
 from cozystack.planner.recovery import FORCED, FORCED_MESSAGE
 from cozystack.runtime import Done, EventRecorder, Log, Registry, RequeueAfter, Result
 
-WAKE_AGAIN = 5.0
-"""Seconds after which a release that was woken and has seen nothing is looked at again."""
+CONFLICT_PAUSE = 5.0
+"""Seconds after which a Package that somebody else was writing is looked at again, when no watch tells of it before."""
 LOOK_AGAIN = 60.0
 """Seconds after which a release of somebody else that stands in the way is looked at again, when no watch tells of it."""
 
@@ -64,6 +65,7 @@ class Reconcilers:
         self._events = events
         self._deletion = Deletion(client, view, ordered=ordered_deletion, log=log, events=events)
         self._measures = measures or Measures(Registry(), clock)
+        self._wake_ups = WakeUps()
 
     # Packages
 
@@ -85,7 +87,7 @@ class Reconcilers:
             await self._deletion.proceed(catalogue.package(key.name) or package, plan.removal)
             return Done()
         if not await self._deletion.guard(package):
-            return RequeueAfter(WAKE_AGAIN)
+            return RequeueAfter(CONFLICT_PAUSE)
         if await self._look_into_moves(plan):
             plan = plan_package(catalogue, key.name)
         for namespace in plan.namespaces:
@@ -99,17 +101,13 @@ class Reconcilers:
         for removal in plan.removals:
             if removal.due:
                 await self._delete_release(plan, removal.key, removal.reason)
-        woken = False
-        for wake_up in plan.wake_ups:
-            await self._wake(wake_up.key, again=wake_up.again)
-            self._measures.woken(key.name, again=wake_up.again)
-            woken = True
+        ask_again_in = await self._wake_waiting(plan)
         # What was written has changed the view: the status speaks of the state after it.
         newest = catalogue.package(key.name)
         if newest is not None:
             await self._publish_package(newest, plan_package(catalogue, key.name))
-        if woken:
-            return RequeueAfter(WAKE_AGAIN)
+        if ask_again_in is not None:
+            return RequeueAfter(ask_again_in)
         return RequeueAfter(LOOK_AGAIN) if await self._look_at_strangers(plan) else Done()
 
     async def _look_at_strangers(self, plan: PackagePlan) -> bool:
@@ -169,6 +167,23 @@ class Reconcilers:
         except (NotFound, Conflict):
             return
         self._log.info("release deleted", package=plan.name, release=str(key), reason=reason)
+
+    async def _wake_waiting(self, plan: PackagePlan) -> float | None:
+        """Wake the releases whose dependencies are ready; in how many seconds the next of them is to be asked again."""
+        for release in plan.releases:
+            if release.state.phase != "Waiting":
+                self._wake_ups.forget(release.key)
+        pauses = []
+        for wake_up in plan.wake_ups:
+            now = self._clock.monotonic()
+            pause = self._wake_ups.due_in(wake_up.key, now)
+            if pause:
+                pauses.append(pause)
+                continue
+            again = self._wake_ups.asked(wake_up.key, now)
+            await self._wake(wake_up.key, again=again)
+            self._measures.woken(plan.name, again=again)
+        return min(pauses, default=None)
 
     async def _wake(self, key: Key, *, again: bool) -> None:
         now = self._clock.now().isoformat().replace("+00:00", "Z")

@@ -79,6 +79,11 @@ class Replicator:
             copy = None
         if copy is None or differs(copy, wanted):
             await self._client.apply(SECRETS, wanted, manager=names.OPERATOR_MANAGER, force=True)
+            # What others put into the data is theirs to an apply, and would stay.
+            strange = copy.data.keys() - source.data.keys() if copy is not None else ()
+            if strange:
+                patch = {"data": dict.fromkeys(sorted(strange))}
+                await self._client.patch(SECRETS, place, patch, manager=names.OPERATOR_MANAGER)
             self._log.info("values copied", secret=str(place))
         entry = self._secrets.store.entry(place)
         if entry is not None and entry.legacy and await take_over(self._client, SECRETS, place):

@@ -106,7 +106,7 @@ class View:
         text = obj.metadata.resource_version
         version = int(text) if text.isdecimal() else 0
         key = (type(obj).__name__, obj.key)
-        if version and version < self._versions.get(key, 0):
+        if version and version <= self._versions.get(key, 0):
             return False
         self._versions[key] = version
         return True
