@@ -71,6 +71,8 @@ FLAGS: tuple[Flag, ...] = (
     Flag("cozy-values-namespace-selector", "text", f"{names.SYSTEM_LABEL}=true", "namespaces that get a copy"),
     Flag("dependency-gate", "text", "running", "running: wait until dependencies run; written: until they are written"),
     Flag("ordered-deletion", "bool", "true", "remove the releases of a deleted Package in reverse order of their dependencies"),
+    Flag("webhook-bind-address", "text", "0", "address of the admission webhook of both kinds; 0 turns it off"),
+    Flag("webhook-fail-closed", "bool", "false", "refuse what the webhook does not answer for, instead of letting it pass"),
     Flag("workers", "int", "4", "objects of one kind that are reconciled at the same time"),
     Flag("kubeconfig", "text", "", "kubeconfig file; KUBECONFIG or the service account of the Pod when empty"),
     Flag("log-format", "text", "console", "console or json"),
@@ -110,6 +112,8 @@ class Options:
     cozy_values_namespace_selector: str
     dependency_gate: Literal["running", "written"]
     ordered_deletion: bool
+    webhook_bind_address: str
+    webhook_fail_closed: bool
     workers: int
     kubeconfig: str
     log_format: str
@@ -179,7 +183,7 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
         )
     if (fault := selector_fault(values["cozy-values-namespace-selector"])) is not None:
         faults.append(f"--cozy-values-namespace-selector: {fault}")
-    for name in ("metrics-bind-address", "health-probe-bind-address"):
+    for name in ("metrics-bind-address", "health-probe-bind-address", "webhook-bind-address"):
         if not is_bind_address(values[name]):
             faults.append(f'--{name} must be host:port, :port or 0 (got "{values[name]}")')
     source = None

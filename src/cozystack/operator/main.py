@@ -15,13 +15,13 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 from cozystack import __version__
 from cozystack.api.duration import format_duration
 from cozystack.api.meta import Key
 from cozystack.kube import Client, HttpTransport, SystemClock, load_config
 from cozystack.kube.clock import Clock
-from cozystack.kube.config import ClusterConfig
 from cozystack.kube.errors import KubeError
 from cozystack.operator import handback, labels
 from cozystack.operator.bootstrap import Bootstrap
@@ -30,7 +30,8 @@ from cozystack.operator.measures import Measures
 from cozystack.operator.reconcilers import Reconcilers
 from cozystack.operator.replicator import Replicator
 from cozystack.operator.view import View
-from cozystack.planner import Affected, Settings
+from cozystack.operator.webhook.registration import retire
+from cozystack.planner import Affected, Catalogue, Settings
 from cozystack.runtime import (
     Controller,
     EventRecorder,
@@ -48,6 +49,9 @@ from cozystack.runtime import (
     supervise,
     tune_gc,
 )
+
+if TYPE_CHECKING:
+    from cozystack.operator.webhook.service import Webhook
 
 LEASE = "cozystack-operator.cozystack.io"
 
@@ -106,8 +110,15 @@ async def run(options: Options, environment: Mapping[str, str], *, clock: Clock,
     try:
         for (host, port), listener in listeners.items():
             await listener.start(host, port)
-        lead = _led(operator, options, config, environment) if options.leader_elect else operator.run
-        await supervise([Service("operator", lead)], clock=clock, finished="operator")
+        namespace = environment.get("POD_NAMESPACE") or config.namespace
+        webhook = _webhook(operator, options, namespace, registry)
+        run_operator = webhook.led(operator.run) if webhook is not None else _without_webhook(operator, namespace)
+        if options.leader_elect:
+            run_operator = _led(operator, run_operator, options, namespace, environment)
+        services = [Service("operator", run_operator)]
+        if webhook is not None:
+            services = [Service("webhook", webhook.run), Service("operator", webhook.first(run_operator))]
+        await supervise(services, clock=clock, finished="operator")
     finally:
         for listener in listeners.values():
             await listener.stop()
@@ -124,17 +135,48 @@ def _listeners(options: Options, registry: Registry) -> dict[tuple[str, int], He
     return found
 
 
+def _webhook(operator: Operator, options: Options, namespace: str, registry: Registry) -> Webhook | None:
+    """The admission webhook, if it is asked for."""
+    if options.webhook_bind_address == "0":
+        return None
+    # Imported here: nobody else needs cryptography.
+    from cozystack.operator.webhook.service import Webhook, WebhookOptions
+
+    host, _, port = options.webhook_bind_address.rpartition(":")
+    return Webhook(
+        operator.client,
+        WebhookOptions(host=host, port=int(port), namespace=namespace, fail_closed=options.webhook_fail_closed),
+        settings_of(options),
+        leading=operator.filled_catalogue,
+        clock=operator.clock,
+        random=Random(),  # noqa: S311 - spreads retries
+        log=operator.log,
+        registry=registry,
+    )
+
+
+def _without_webhook(operator: Operator, namespace: str) -> Callable[[], Awaitable[None]]:
+    async def run() -> None:
+        await retire(operator.client, namespace=namespace, log=operator.log)
+        await operator.run()
+
+    return run
+
+
 def _led(
-    operator: Operator, options: Options, config: ClusterConfig, environment: Mapping[str, str]
+    operator: Operator,
+    run_operator: Callable[[], Awaitable[None]],
+    options: Options,
+    namespace: str,
+    environment: Mapping[str, str],
 ) -> Callable[[], Awaitable[None]]:
     pod, uid = environment.get("POD_NAME") or socket.gethostname(), environment.get("POD_UID", "")
     # A container of this Pod that ran before us is dead: that is what lets the kubelet start us.
     place = f"{pod}_{uid}_" if uid else ""
     identity = f"{place or f'{pod}_'}{os.getpid()}_{Random().getrandbits(32):08x}"  # noqa: S311
-    namespace = options.leader_election_namespace or environment.get("POD_NAMESPACE") or config.namespace
     elector = LeaderElector(
         operator.client,
-        namespace=namespace,
+        namespace=options.leader_election_namespace or namespace,
         name=LEASE,
         identity=identity,
         clock=operator.clock,
@@ -144,7 +186,7 @@ def _led(
     )
 
     async def run_led() -> None:
-        await elector.run(operator.run)
+        await elector.run(run_operator)
 
     return run_led
 
@@ -167,6 +209,8 @@ class Operator:
         self.clock = clock
         self.log = log
         self.leading = False
+        self._catalogue: Catalogue | None = None
+        self._filled = asyncio.Event()
         self._options = options
         self._random = random or Random()  # noqa: S311 - spreads retries
         self._registry = registry or Registry()
@@ -215,6 +259,8 @@ class Operator:
 
         async def fill() -> None:
             await view.fill()
+            self._catalogue = view.catalogue
+            self._filled.set()
             tune_gc()
             self.log.info("watching", packages=len(view.catalogue.packages), sources=len(view.catalogue.sources))
             await self.bootstrap.watch_flux()
@@ -230,6 +276,13 @@ class Operator:
             clock=self.clock,
             signals=False,
         )
+
+    async def filled_catalogue(self) -> Catalogue:
+        """What the operator knows of the cluster, once it leads and knows everything."""
+        await self._filled.wait()
+        if self._catalogue is None:
+            raise AssertionError("set before the event")
+        return self._catalogue
 
     def _controller(self, name: str, reconcile: Callable[[Key], Awaitable[Result]]) -> Controller:
         return Controller(
