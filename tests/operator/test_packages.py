@@ -243,6 +243,20 @@ async def test_a_release_that_somebody_edited_or_deleted_is_put_right(world: Wor
     assert (await world.get(HELM_RELEASES, DB))["spec"] == whole
 
 
+async def test_a_release_that_lost_the_label_of_its_package_gets_it_back(world: World) -> None:
+    world.start()
+    await one(world)
+    before = await world.get(HELM_RELEASES, DB)
+    await world.edit(HELM_RELEASES, DB, {"metadata": {"labels": {names.PACKAGE_LABEL: None}}})
+    await world.settle()
+    after = await world.get(HELM_RELEASES, DB)
+    assert (after["metadata"]["labels"], after["metadata"]["generation"]) == (
+        before["metadata"]["labels"],
+        before["metadata"]["generation"],
+    )
+    assert await world.ready("acme.db") == ("True", "ReconciliationSucceeded")
+
+
 async def test_a_release_of_somebody_else_is_not_taken_over(world: World) -> None:
     world.start()
     await world.put(

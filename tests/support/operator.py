@@ -63,12 +63,15 @@ class Wire(InProcess):
     """A transport that keeps its lines apart from others' and can go dead.
 
     ``lives`` is after how many requests it does; with ``swallows`` the last one is still carried out, but nobody hears of it.
-    Whoever waits for a dead wire waits for ever, as if the process had been stopped.
+    Whoever waits for a dead wire waits for ever, as if the process had been stopped. The answer to the
+    request ``held`` comes when ``free`` is set.
     """
 
     def __init__(self, server: ApiServer, *, lives: int | None = None, swallows: bool = False) -> None:
         super().__init__(server)
         self.dead = False
+        self.held = ""
+        self.free = asyncio.Event()
         self._lives = lives
         self._swallows = swallows
 
@@ -90,6 +93,8 @@ class Wire(InProcess):
         if last:
             self.dead = True
             await asyncio.get_running_loop().create_future()
+        if f"{method} {path}" == self.held:
+            await self.free.wait()
         return answer
 
     @property

@@ -95,7 +95,8 @@ class View:
     def _handler(self, resource: Resource[Any]) -> Callable[[ChangeKind, Any, Any], None]:
         def changed(kind: ChangeKind, old: Any, new: Any) -> None:
             if kind == "deleted":
-                self._versions.pop((resource.kind, old.key), None)
+                # A write that was answered late must not bring it back. One that only lost its label is at this very version.
+                self._versions[resource.kind, old.key] = _version(old) - 1
                 self._on_affected(self._remove(resource, old))
             elif self._is_news(new):
                 self._on_affected(self._edit(new))
@@ -103,8 +104,7 @@ class View:
         return changed
 
     def _is_news(self, obj: Object) -> bool:
-        text = obj.metadata.resource_version
-        version = int(text) if text.isdecimal() else 0
+        version = _version(obj)
         key = (type(obj).__name__, obj.key)
         if version and version <= self._versions.get(key, 0):
             return False
@@ -133,3 +133,8 @@ class View:
         if resource is SECRETS:
             return self.catalogue.remove_values_secret(obj.metadata.namespace)
         return self.catalogue.remove_repository(resource.kind, key)
+
+
+def _version(obj: Object) -> int:
+    text = obj.metadata.resource_version
+    return int(text) if text.isdecimal() else 0
