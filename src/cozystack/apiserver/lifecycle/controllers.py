@@ -2,12 +2,13 @@
 
 One loop over all events. It keeps an index from owners to what they own, and a set of objects that are on their way out; each
 event makes it look again at what the event may have freed. ``settle`` handles everything that is there now, so tests need no
-waiting.
+waiting. Whoever falls behind in the events (a namespace of many thousand objects goes) begins again with what is there.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ Obj = dict[str, Any]
 NAMESPACES, EVENTS = "/namespaces", "/events"
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 EVENT_LIFETIME = timedelta(hours=1)
+_EXPIRY_SECONDS = 300
 _MANAGER = "kube-controller-manager"
 _BACKGROUND = "Background"
 
@@ -38,12 +40,18 @@ class Ref(NamedTuple):
 
 
 class Lifecycle:
-    """See the module. ``ca`` is the certificate of the authority that clients need, in PEM form."""
+    """See the module. ``ca`` is the certificate of the authority that clients need, in PEM form; ``sleep`` waits for seconds
+    of the clock that ``objects`` has."""
 
-    def __init__(self, objects: Objects, *, ca: bytes = b"") -> None:
+    def __init__(self, objects: Objects, *, ca: bytes = b"", sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._objects = objects
         self._storage = objects.storage
         self._ca = ca
+        self._sleep = sleep
+        self._begin()
+
+    def _begin(self) -> None:
+        """Follow the events from here on, and know what is there."""
         self._owned: dict[str, set[Ref]] = {}
         self._owners: dict[Ref, tuple[str, ...]] = {}
         self._uids: dict[str, Ref] = {}
@@ -73,13 +81,14 @@ class Lifecycle:
     async def run(self) -> None:
         """Follow the events until cancelled."""
         self.start()
-        expiry = asyncio.create_task(self._expire_events())
         try:
-            while not self._subscription.closed:
-                for event in await self._subscription.wait():
-                    self._handle(event)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._expire_events())
+                while True:
+                    for event in await self._subscription.wait():
+                        self._handle(event)
+                    self.settle()
         finally:
-            expiry.cancel()
             self._subscription.close()
 
     def settle(self) -> None:
@@ -87,17 +96,21 @@ class Lifecycle:
         while events := self._subscription.drain():
             for event in events:
                 self._handle(event)
+        if self._subscription.closed:
+            self._begin()
+            self.start()
 
     # Bookkeeping
 
-    def _remember(self, stored: Stored) -> None:
+    def _remember(self, stored: Stored) -> bool:
+        """Whether its owners are not those that were known."""
         ref = Ref(stored.resource, stored.namespace, stored.name)
         metadata = stored.object["metadata"]
         self._uids[metadata["uid"]] = ref
         owners = tuple(owner["uid"] for owner in metadata.get("ownerReferences") or ())
         before = self._owners.get(ref, ())
         if owners == before:
-            return
+            return False
         for uid in before:
             self._owned.get(uid, set()).discard(ref)
         for uid in owners:
@@ -106,6 +119,7 @@ class Lifecycle:
             self._owners[ref] = owners
         else:
             self._owners.pop(ref, None)
+        return True
 
     def _forget(self, stored: Stored) -> None:
         ref = Ref(stored.resource, stored.namespace, stored.name)
@@ -128,9 +142,9 @@ class Lifecycle:
             self._forget(event.new)
             self._after_end(event.new)
             return
-        self._remember(event.new)
+        has_other_owners = self._remember(event.new)
         self._look_at(event.new)
-        if event.kind == "ADDED" and event.new.object["metadata"].get("ownerReferences"):
+        if has_other_owners:
             self._collect(Ref(event.new.resource, event.new.namespace, event.new.name))
 
     def _look_at(self, stored: Stored) -> None:
@@ -193,22 +207,53 @@ class Lifecycle:
         return ref is not None and ref.namespace in ("", namespace) and ref.name == owner["name"]
 
     def _foreground(self, stored: Stored) -> None:
-        """Delete what the object owns; it goes when nothing is left that blocks it."""
-        blocking = False
-        for ref in sorted(self._owned.get(stored.object["metadata"]["uid"], ())):
+        """Delete what the object owns; it goes when nothing is left that blocks it.
+
+        What has another owner that stays only loses this one.
+        """
+        uid = stored.object["metadata"]["uid"]
+        blocked = False
+        for ref in sorted(self._owned.get(uid, ())):
             child = self._stored(ref)
             if child is None:
                 continue
             if "deletionTimestamp" not in child.object["metadata"]:
-                self._delete(ref, child, propagation="Foreground")
+                staying = [owner for owner in child.object["metadata"]["ownerReferences"] if self._stays(owner, child)]
+                if staying:
+                    self._patch(ref, {"metadata": {"ownerReferences": staying}})
+                    continue
+                self._delete_in_foreground(ref, child)
                 child = self._stored(ref)
             if child is not None and any(
-                owner["uid"] == stored.object["metadata"]["uid"] and owner.get("blockOwnerDeletion")
+                owner["uid"] == uid and owner.get("blockOwnerDeletion")
                 for owner in child.object["metadata"].get("ownerReferences") or ()
             ):
-                blocking = True
-        if not blocking:
+                blocked = True
+        if not blocked:
             self._release(stored, FOREGROUND)
+
+    def _stays(self, owner: Obj, child: Stored) -> bool:
+        """Whether an owner is there and is not itself waiting for what it owns to go."""
+        return self._exists(owner, child.namespace) and not self._waits(self._uids[owner["uid"]])
+
+    def _waits(self, ref: Ref) -> bool:
+        stored = self._stored(ref)
+        if stored is None:
+            return False
+        metadata = stored.object["metadata"]
+        return "deletionTimestamp" in metadata and FOREGROUND in (metadata.get("finalizers") or ())
+
+    def _delete_in_foreground(self, ref: Ref, child: Stored) -> None:
+        """Delete what is owned: after what it owns itself, if it owns anything."""
+        owned = self._owned.get(child.object["metadata"]["uid"], ())
+        if not owned:
+            self._delete(ref, child)
+            return
+        if any(self._waits(other) for other in owned):
+            # A circle: one of the two must not wait for the other.
+            owners = [{**owner, "blockOwnerDeletion": False} for owner in child.object["metadata"]["ownerReferences"]]
+            self._patch(ref, {"metadata": {"ownerReferences": owners}})
+        self._delete(ref, child, propagation="Foreground")
 
     def _orphan(self, stored: Stored) -> None:
         """Take the object off the owners of everything that it owns, then let it go."""
@@ -221,8 +266,13 @@ class Lifecycle:
         self._release(stored, ORPHAN)
 
     def _release(self, stored: Stored, finalizer: str) -> None:
-        left = [f for f in stored.object["metadata"].get("finalizers") or () if f != finalizer]
-        self._patch(Ref(stored.resource, stored.namespace, stored.name), {"metadata": {"finalizers": left or None}})
+        """Take a finalizer off the object as it is now, which may be newer than ``stored``."""
+        ref = Ref(stored.resource, stored.namespace, stored.name)
+        current = self._stored(ref)
+        if current is None or current.object["metadata"]["uid"] != stored.object["metadata"]["uid"]:
+            return
+        left = [f for f in current.object["metadata"].get("finalizers") or () if f != finalizer]
+        self._patch(ref, {"metadata": {"finalizers": left or None}})
 
     # Namespaces and CRDs
 
@@ -299,13 +349,15 @@ class Lifecycle:
 
     async def _expire_events(self) -> None:
         while True:
-            await asyncio.sleep(300)
+            await self._sleep(_EXPIRY_SECONDS)
             self.expire_events()
 
     def expire_events(self) -> None:
-        """Delete Events that are more than an hour old."""
+        """Delete Events that nothing has happened to for more than an hour."""
         now = parse_time(self._objects.now())
         for stored in list(self._storage.objects(EVENTS)):
-            stamp = stored.object.get("lastTimestamp") or stored.object["metadata"]["creationTimestamp"]
-            if now - parse_time(stamp) > EVENT_LIFETIME:
+            event = stored.object
+            series = event.get("series") or {}
+            stamps = (event["metadata"]["creationTimestamp"], event.get("lastTimestamp"), series.get("lastObservedTime"))
+            if now - max(parse_time(stamp) for stamp in stamps if stamp) > EVENT_LIFETIME:
                 self._storage.delete(EVENTS, stored.namespace, stored.name)
