@@ -16,6 +16,8 @@ from hashlib import sha256
 from random import Random
 from typing import Any
 
+import msgspec
+
 from cozystack.api import names
 from cozystack.api.crds import crds
 from cozystack.api.meta import Key
@@ -72,6 +74,8 @@ class Wire(InProcess):
         self.dead = False
         self.held = ""
         self.free = asyncio.Event()
+        self.refused: dict[str, tuple[int, str, str]] = {}
+        """Requests by their line that are answered by code, reason and message of an error."""
         self._lives = lives
         self._swallows = swallows
 
@@ -89,6 +93,9 @@ class Wire(InProcess):
         if self.dead or (last and not self._swallows):
             self.dead = True
             await asyncio.get_running_loop().create_future()
+        if f"{method} {path}" in self.refused:
+            self.sent.append(f"{method} {path}")
+            return failure(*self.refused[f"{method} {path}"])
         answer = await super().request(method, path, query=query, headers=headers, body=body, timeout=timeout)
         if last:
             self.dead = True
@@ -431,6 +438,11 @@ class Flux:
 
     async def _report(self, resource: Resource[Any], name: str, status: Obj) -> None:
         await self._world.client.patch(json_of(resource), key(name), {"status": status}, subresource="status", manager="flux")
+
+
+def failure(code: int, reason: str, message: str) -> Response:
+    status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": message, "code": code}
+    return Response(code, {"Content-Type": "application/json"}, msgspec.json.encode(status))
 
 
 # Objects

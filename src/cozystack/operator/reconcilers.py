@@ -18,10 +18,11 @@ from cozystack.api.resources import ARTIFACT_GENERATORS, HELM_RELEASES, NAMESPAC
 from cozystack.api.time import format_time
 from cozystack.kube import Client
 from cozystack.kube.clock import Clock
-from cozystack.kube.errors import Conflict, KubeError, NotFound
+from cozystack.kube.errors import ApiError, Conflict, KubeError, NotFound
 from cozystack.operator.deletion import Deletion
 from cozystack.operator.holdings import holdings
 from cozystack.operator.measures import Measures
+from cozystack.operator.refusals import Refusals, is_refusal, with_refusals
 from cozystack.operator.takeover import take_over
 from cozystack.operator.view import View
 from cozystack.operator.waking import WakeUps
@@ -90,25 +91,44 @@ class Reconcilers:
             return RequeueAfter(CONFLICT_PAUSE)
         if await self._look_into_moves(plan):
             plan = plan_package(catalogue, key.name)
-        for namespace in plan.namespaces:
-            await self._apply_namespace(namespace)
-        for release in plan.releases:
-            if release.due:
-                await self._apply_release(plan, release)
+        refusals = await self._write(plan)
         for release in plan.releases:
             if self._is_legacy(release.key) and await take_over(self._client, HELM_RELEASES, release.key):
                 self._log.info("release taken over from another operator", package=plan.name, release=str(release.key))
         for removal in plan.removals:
-            if removal.due:
+            if removal.due and (removal.reason == "disabled" or not refusals):
                 await self._delete_release(plan, removal.key, removal.reason)
         ask_again_in = await self._wake_waiting(plan)
         # What was written has changed the view: the status speaks of the state after it.
         newest = catalogue.package(key.name)
         if newest is not None:
-            await self._publish_package(newest, plan_package(catalogue, key.name))
+            await self._publish_package(newest, plan_package(catalogue, key.name), refusals)
+        for refusal in refusals.values():
+            raise refusal
         if ask_again_in is not None:
             return RequeueAfter(ask_again_in)
         return RequeueAfter(LOOK_AGAIN) if await self._look_at_strangers(plan) else Done()
+
+    async def _write(self, plan: PackagePlan) -> dict[str, ApiError]:
+        """Write the namespaces and releases that are due; what the server refused, by object."""
+        refusals: dict[str, ApiError] = {}
+        for namespace in plan.namespaces:
+            try:
+                await self._apply_namespace(namespace)
+            except ApiError as error:
+                if not is_refusal(error):
+                    raise
+                refusals[f"Namespace/{namespace.name}"] = error
+        for release in plan.releases:
+            if not release.due or f"Namespace/{release.key.namespace}" in refusals:
+                continue
+            try:
+                await self._apply_release(plan, release)
+            except ApiError as error:
+                if not is_refusal(error):
+                    raise
+                refusals[f"HelmRelease/{release.key}"] = error
+        return refusals
 
     async def _look_at_strangers(self, plan: PackagePlan) -> bool:
         """See what became of releases in our way that carry no label of ours, and so are not watched; whether there are any."""
@@ -195,8 +215,8 @@ class Reconcilers:
         self._log.info("release woken: its dependencies are ready", release=str(key), again=again)
         self._view.put(woken)
 
-    async def _publish_package(self, package: Package, plan: PackagePlan) -> None:
-        wanted = plan.status
+    async def _publish_package(self, package: Package, plan: PackagePlan, refusals: Refusals | None = None) -> None:
+        wanted = with_refusals(plan.status, package, refusals or {})
         conditions = stamp(wanted.conditions, package.status.conditions, format_time(self._clock.now()))
         wanted = msgspec.structs.replace(wanted, conditions=conditions)
         self._measures.published(plan.name, wanted)
