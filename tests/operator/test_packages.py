@@ -526,3 +526,54 @@ async def test_dependents_of_a_deleted_package_run_on_and_name_what_is_missing_o
     assert (await world.get(HELM_RELEASES, DB))["spec"] == before["spec"]
     status = await world.status("acme.db")
     assert [(each["reason"], each["object"]) for each in status["blockedBy"]] == [("MissingDependency", "Package/acme.db")]
+
+
+async def test_a_package_that_goes_waits_for_dependents_that_go_too(world: World) -> None:
+    running = world.start()
+    await world.put(
+        source("acme.base", component("base", "acme-base")),
+        source("acme.db", component("db", "acme-db"), depends_on=["acme.base"]),
+        package("acme.base"),
+        package("acme.db"),
+    )
+    await world.install()
+    await world.edit(HELM_RELEASES, DB, {"metadata": {"finalizers": ["finalizers.fluxcd.io"]}})
+    await world.delete(PACKAGES, "acme.db")
+    await world.delete(PACKAGES, "acme.base")
+    await world.settle(600)
+    assert await world.names(HELM_RELEASES) == ["acme-base/base", DB]
+    await world.edit(HELM_RELEASES, DB, {"metadata": {"finalizers": None}})
+    await world.settle(1)
+    assert (await world.names(PACKAGES), await world.names(HELM_RELEASES)) == ([], [])
+    assert [line.rpartition("/")[2] for line in running.writes if line.startswith("DELETE")] == ["db", "base"]
+
+
+async def test_of_two_packages_that_want_the_same_release_one_gets_it_and_the_other_says_so(world: World) -> None:
+    running = world.start()
+    await world.put(
+        source("acme.a", component("db", "acme-db")),
+        source("acme.b", component("db", "acme-db")),
+        package("acme.a"),
+        package("acme.b"),
+    )
+    await world.install()
+    writes = len(running.writes)
+    await world.settle(3600)
+    assert running.writes[writes:] == []
+    assert [await world.ready(name) for name in ("acme.a", "acme.b")] == [
+        ("True", "ReconciliationSucceeded"),
+        ("False", "ReleaseNameClash"),
+    ]
+    await world.delete(PACKAGES, "acme.a")
+    await world.install(1)
+    assert (await world.get(HELM_RELEASES, DB))["metadata"]["labels"] == {"cozystack.io/package": "acme.b"}
+    assert await world.ready("acme.b") == ("True", "ReconciliationSucceeded")
+
+
+async def test_a_namespace_that_was_deleted_with_everything_in_it_is_made_again(world: World) -> None:
+    world.start()
+    await one(world)
+    await world.delete(NAMESPACES, "acme-db")
+    await world.install(1)
+    assert await labels(world, "acme-db") == {"cozystack.io/system": "true"}
+    assert await world.ready("acme.db") == ("True", "ReconciliationSucceeded")
