@@ -8,7 +8,7 @@ import pytest
 
 from cozystack.api import names
 from cozystack.api.resources import HELM_RELEASES, NAMESPACES, PACKAGES
-from support.operator import Running, World, component, package, plain, source
+from support.operator import PUBLISHED, Running, World, component, package, plain, source
 
 DB = "acme-db/db"
 READY = ("True", "ReconciliationSucceeded")
@@ -72,7 +72,7 @@ async def test_an_operator_that_starts_again_over_what_is_unfinished_does_nothin
     await world.flux.build("a")
     await world.settle()
     await world.flux.fail("ns-a/a")
-    await world.settle()
+    await world.settle(PUBLISHED)
     await first.stop()
     second = world.start()
     await world.settle(3600)

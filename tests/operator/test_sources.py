@@ -8,7 +8,7 @@ import pytest
 
 from cozystack.api import names
 from cozystack.api.resources import ARTIFACT_GENERATORS, EXTERNAL_ARTIFACTS, PACKAGE_SOURCES
-from support.operator import Obj, World, component, condition_of, key, source
+from support.operator import PUBLISHED, Obj, World, component, condition_of, key, source
 
 GENERATOR = "cozy-system/acme.db"
 
@@ -72,6 +72,7 @@ DB_GENERATOR: Obj = {
 
 
 async def ready(world: World, name: str = "acme.db") -> tuple[str, str]:
+    await world.settle(PUBLISHED)
     return condition_of((await world.get(PACKAGE_SOURCES, name)).get("status", {}), "Ready")
 
 
@@ -166,8 +167,8 @@ async def test_a_package_source_tells_its_variants_and_what_its_generator_tells(
     running = world.start()
     await world.put(DB)
     await world.settle()
-    assert (await world.get(PACKAGE_SOURCES, "acme.db"))["status"]["variants"] == "default,ha.v2"
     assert await ready(world) == ("Unknown", "ArtifactGeneratorNotReady")
+    assert (await world.get(PACKAGE_SOURCES, "acme.db"))["status"]["variants"] == "default,ha.v2"
     for status, reason in (("Unknown", "Progressing"), ("False", "BuildFailed"), ("True", "Succeeded")):
         writes = len(running.writes)
         await world.flux.generated("acme.db", status, reason, "said by Flux")

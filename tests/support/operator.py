@@ -58,6 +58,8 @@ OF_INTEREST = (
     NAMESPACES,
     SECRETS,
 )
+PUBLISHED = 2.0
+"""Seconds after which every status tells what is."""
 _NOISE = ("uid", "resourceVersion", "creationTimestamp", "managedFields")
 
 
@@ -261,7 +263,8 @@ class World:
         return version
 
     async def status(self, name: str) -> Obj:
-        """The status of a Package."""
+        """The status of a Package, once it is published: one that only tells of progress may be held back for a moment."""
+        await self.settle(PUBLISHED)
         status: Obj = (await self.get(PACKAGES, name)).get("status", {})
         return status
 
