@@ -22,6 +22,7 @@ from cozystack.kube.errors import ApiError, Conflict, KubeError, NotFound
 from cozystack.operator.deletion import Deletion
 from cozystack.operator.holdings import holdings
 from cozystack.operator.measures import Measures
+from cozystack.operator.passing import Passing
 from cozystack.operator.refusals import Refusals, is_refusal, with_refusals
 from cozystack.operator.takeover import take_over
 from cozystack.operator.view import View
@@ -67,6 +68,7 @@ class Reconcilers:
         self._deletion = Deletion(client, view, ordered=ordered_deletion, log=log, events=events)
         self._measures = measures or Measures(Registry(), clock)
         self._wake_ups = WakeUps()
+        self._passing = Passing(clock)
 
     # Packages
 
@@ -74,6 +76,7 @@ class Reconcilers:
         package = self._view.catalogue.package(key.name)
         if package is None:
             self._measures.gone(key.name)
+            self._passing.forget((PACKAGES, key.name))
             return Done()
         try:
             return await self._package(key, package)
@@ -101,13 +104,13 @@ class Reconcilers:
         ask_again_in = await self._wake_waiting(plan)
         # What was written has changed the view: the status speaks of the state after it.
         newest = catalogue.package(key.name)
+        publish_in = None
         if newest is not None:
-            await self._publish_package(newest, plan_package(catalogue, key.name), refusals)
+            publish_in = await self._publish_package(newest, plan_package(catalogue, key.name), refusals)
         for refusal in refusals.values():
             raise refusal
-        if ask_again_in is not None:
-            return RequeueAfter(ask_again_in)
-        return RequeueAfter(LOOK_AGAIN) if await self._look_at_strangers(plan) else Done()
+        look_again_in = LOOK_AGAIN if await self._look_at_strangers(plan) else None
+        return _earliest(ask_again_in, publish_in, look_again_in)
 
     async def _write(self, plan: PackagePlan) -> dict[str, ApiError]:
         """Write the namespaces and releases that are due; what the server refused, by object."""
@@ -215,17 +218,13 @@ class Reconcilers:
         self._log.info("release woken: its dependencies are ready", release=str(key), again=again)
         self._view.put(woken)
 
-    async def _publish_package(self, package: Package, plan: PackagePlan, refusals: Refusals | None = None) -> None:
+    async def _publish_package(self, package: Package, plan: PackagePlan, refusals: Refusals | None = None) -> float | None:
+        """Bring the status up to the plan; seconds after which to try again when it is held back."""
         wanted = with_refusals(plan.status, package, refusals or {})
         conditions = stamp(wanted.conditions, package.status.conditions, format_time(self._clock.now()))
         wanted = msgspec.structs.replace(wanted, conditions=conditions)
         self._measures.published(plan.name, wanted)
-        if wanted == package.status:
-            return
-        published = await self._patch_status(PACKAGES, package.key, package.status, wanted)
-        if published is not None:
-            self._view.put(published)
-            self._tell(PACKAGES, published, package.status.conditions, published.status.conditions)
+        return await self._publish(PACKAGES, package, wanted)
 
     # PackageSources
 
@@ -233,6 +232,7 @@ class Reconcilers:
         catalogue = self._view.catalogue
         source = catalogue.source(key.name)
         if source is None or source.metadata.deletion_timestamp is not None:
+            self._passing.forget((PACKAGE_SOURCES, key.name))
             return Done()
         plan = plan_source(catalogue, key.name)
         if plan.generator is not None and plan.action != "none":
@@ -262,8 +262,9 @@ class Reconcilers:
                 others = tuple(condition for condition in status.conditions if condition.type != "Ready")
                 status = msgspec.structs.replace(status, conditions=(lost, *others))
             again = recovery.again
-        await self._publish_source(source, status)
-        return RequeueAfter(again) if again is not None else Done()
+        conditions = stamp(status.conditions, source.status.conditions, format_time(self._clock.now()))
+        status = msgspec.structs.replace(status, conditions=conditions)
+        return _earliest(again, await self._publish(PACKAGE_SOURCES, source, status))
 
     async def _force(self, live: ArtifactGenerator, recovery: Recovery) -> None:
         """Make source-watcher build again: a Ready that is False makes it work, the request makes it look."""
@@ -306,16 +307,6 @@ class Reconcilers:
             return
         self._log.info("artifact generator deleted: its source makes nothing any more", source=name)
 
-    async def _publish_source(self, source: PackageSource, wanted: Any) -> None:
-        conditions = stamp(wanted.conditions, source.status.conditions, format_time(self._clock.now()))
-        wanted = msgspec.structs.replace(wanted, conditions=conditions)
-        if wanted == source.status:
-            return
-        published = await self._patch_status(PACKAGE_SOURCES, source.key, source.status, wanted)
-        if published is not None:
-            self._view.put(published)
-            self._tell(PACKAGE_SOURCES, published, source.status.conditions, published.status.conditions)
-
     # Namespaces
 
     async def namespace(self, key: Key) -> Result:
@@ -334,6 +325,22 @@ class Reconcilers:
         self._view.put(applied)
 
     # Both kinds
+
+    async def _publish(self, resource: Resource[Any], obj: Any, wanted: Any) -> float | None:
+        """Write a status, unless it is there; seconds after which to try again when it is held back."""
+        place = (resource, obj.key.name)
+        if wanted == obj.status:
+            self._passing.forget(place)
+            return None
+        left = self._passing.left(place, wanted.conditions)
+        if left > 0:
+            return left
+        self._passing.forget(place)
+        published = await self._patch_status(resource, obj.key, obj.status, wanted)
+        if published is not None:
+            self._view.put(published)
+            self._tell(resource, published, obj.status.conditions, published.status.conditions)
+        return None
 
     async def _patch_status(self, resource: Resource[Any], key: Key, live: Any, wanted: Any) -> Any:
         """The object after its status was brought to ``wanted``; nothing when the object is gone."""
@@ -354,6 +361,12 @@ class Reconcilers:
             return
         kind = "Normal" if after.status == "True" else "Warning"
         self._events.emit(resource, obj, kind, after.reason, after.message)  # type: ignore[arg-type]
+
+
+def _earliest(*seconds: float | None) -> Result:
+    """Run again at the first of these times, if there is one."""
+    asked = [each for each in seconds if each is not None]
+    return RequeueAfter(min(asked)) if asked else Done()
 
 
 def merge_patch_between(live: Any, wanted: Any) -> Any:
