@@ -29,7 +29,7 @@ from cozystack.apiserver.schema import apply_defaults, prune, unknown_fields, va
 from cozystack.apiserver.schema.check import invalid
 from cozystack.apiserver.storage import Storage, Stored, VersionMismatch
 
-__all__ = ["MOST_BYTES", "DeleteOptions", "Objects", "WriteOptions"]
+__all__ = ["MOST_BYTES", "Changed", "DeleteOptions", "Objects", "WriteOptions"]
 
 Obj = dict[str, Any]
 
@@ -75,6 +75,10 @@ class WriteOptions:
     field_validation: str = "Warn"
     subresource: str = ""
     warnings: list[str] = field(default_factory=list)
+
+
+class Changed(Exception):  # noqa: N818 - it names what has happened
+    """An object is not what a write was prepared for; it has to be prepared again."""
 
 
 class Objects:
@@ -260,6 +264,52 @@ class Objects:
         if new is live.object:
             return new, False
         return self._write(info, namespace, live, new, options, applied=True), False
+
+    def mutated(
+        self, info: ResourceInfo, namespace: str, old: Stored | None, prepared: Obj, changed: Obj, options: WriteOptions
+    ) -> Obj:
+        """``prepared`` (what a dry run gave) as others have ``changed`` it: shaped and checked again; raises ``ApiError``."""
+        new = self._received(info, namespace, changed, WriteOptions(field_validation="Ignore"))
+        metadata, before = new["metadata"], prepared["metadata"]
+        for key in (*_OWN_METADATA, "name", "managedFields"):
+            if key in before:
+                metadata[key] = before[key]
+            else:
+                metadata.pop(key, None)
+        if options.subresource == "status":
+            new = {**prepared, "status": new.get("status")}
+        elif info.has_status:
+            new = {**new, "status": prepared.get("status")}
+        if new.get("status") is None:
+            new.pop("status", None)
+        new = fields.update(
+            info.schema,
+            prepared,
+            self._shaped(info, new) if not options.subresource else new,
+            manager=options.manager,
+            time=self.now(),
+            api_version=info.api_version,
+            subresource=options.subresource,
+            has_status=info.has_status,
+        )
+        if old is not None and not options.subresource and has_generation(info) and is_new_generation(info, old.object, new):
+            new["metadata"]["generation"] = old.object["metadata"].get("generation", 0) + 1
+        self._check(info, new, old.object if old is not None else None)
+        return new
+
+    def store(self, info: ResourceInfo, namespace: str, old: Stored | None, new: Obj) -> Obj:
+        """Store what a dry run gave. Raises ``Changed`` when what it was made from, ``old`` or nothing, is no longer there."""
+        live = self.find(info, namespace, new["metadata"]["name"])
+        if (live.version if live is not None else 0) != (old.version if old is not None else 0):
+            raise Changed
+        if old is None:
+            self._refuse_in_dying_namespace(info, namespace, new["metadata"]["name"])
+            return self._put(info, namespace, new, expected=0).object
+        if same(old.object, new):
+            return old.object
+        if "deletionTimestamp" in new["metadata"] and deletion.is_free(info, new):
+            return self._gone(info, namespace, old, last=new)
+        return self._put(info, namespace, new, expected=old.version).object
 
     def set_status(self, info: ResourceInfo, namespace: str, name: str, status: Obj, *, manager: str) -> Obj:
         """Replace the status of an object, as a controller of the server does."""

@@ -15,6 +15,7 @@ import msgspec
 
 from cozystack.api import yaml
 from cozystack.apiserver import errors
+from cozystack.apiserver.admission import Refused, Webhooks, Writes
 from cozystack.apiserver.auth import Authenticator
 from cozystack.apiserver.discovery import (
     aggregated,
@@ -78,10 +79,12 @@ class ApiServer:
         tokens: Mapping[str, User] | None = None,
         objects: Objects | None = None,
         logs: LogSource | None = None,
+        webhooks: Webhooks | None = None,
     ) -> None:
         self.storage = storage
         self.objects = objects if objects is not None else Objects(storage, clock=clock)
         self.registry = self.objects.registry
+        self.writes = Writes(self.objects, webhooks if webhooks is not None else Webhooks(storage, self.registry))
         self.clock = clock
         self.auth = Authenticator(storage, key=key or secrets.token_bytes(32), clock=clock, tokens=tokens)
         self.logs = logs
@@ -93,6 +96,10 @@ class ApiServer:
         """The answer to a request; never raises for what a client does."""
         try:
             return await self._answer(request)
+        except Refused as error:
+            refused = json_response(error.status(), error.code, error.headers)
+            refused.warnings = tuple(error.warnings)
+            return refused
         except ApiError as error:
             return json_response(error.status(), error.code, error.headers)
         except RecursionError:
@@ -177,9 +184,9 @@ class ApiServer:
                 case "GET":
                     return self._list(request, info, namespace)
                 case "POST":
-                    return self._create(request, info, namespace, user)
+                    return await self._create(request, info, namespace, user)
                 case "DELETE":
-                    return self._delete_collection(request, info, namespace)
+                    return await self._delete_collection(request, info, namespace, user)
             raise errors.method_not_allowed()
         match method:
             case "GET" if request.flag("watch"):
@@ -189,14 +196,19 @@ class ApiServer:
             case "PUT":
                 options = self._write_options(request)
                 body = self._body(request, info)
-                return self._written(request, info, self.objects.replace(info, namespace, name, body, options), options)
+                obj = await self.writes.replace(info, namespace, name, body, options, user)
+                return self._written(request, info, obj, options)
             case "PATCH":
-                return self._patch(request, info, namespace, name, "")
+                return await self._patch(request, info, namespace, name, "", user)
             case "DELETE":
-                obj, gone = self.objects.delete(info, namespace, name, self._delete_options(request))
+                told = WriteOptions()
+                asked = self._delete_options(request)
+                obj, gone = await self.writes.delete(info, namespace, name, asked, user, told.warnings)
                 if gone and info.kind not in ("Namespace", "Pod"):
-                    return json_response(_success(info, name, obj))
-                return self._written(request, info, obj, WriteOptions())
+                    response = json_response(_success(info, name, obj))
+                    response.warnings = tuple(told.warnings)
+                    return response
+                return self._written(request, info, obj, told)
         raise errors.method_not_allowed()
 
     async def _subresource(
@@ -232,9 +244,10 @@ class ApiServer:
             case "PUT":
                 options = self._write_options(request, subresource)
                 body = self._body(request, info)
-                return self._written(request, info, self.objects.replace(info, namespace, name, body, options), options)
+                obj = await self.writes.replace(info, namespace, name, body, options, user)
+                return self._written(request, info, obj, options)
             case "PATCH":
-                return self._patch(request, info, namespace, name, subresource)
+                return await self._patch(request, info, namespace, name, subresource, user)
         raise errors.method_not_allowed()
 
     # Reading
@@ -291,18 +304,20 @@ class ApiServer:
 
     # Writing
 
-    def _create(self, request: Request, info: ResourceInfo, namespace: str, user: User) -> Response:
+    async def _create(self, request: Request, info: ResourceInfo, namespace: str, user: User) -> Response:
         if info.group in ("authorization.k8s.io", "authentication.k8s.io"):
-            return json_response(self._review(info, self._json(request), user), 201)
+            return json_response(self._review(info, self._body(request, info), user), 201)
         if "create" not in info.verbs:
             raise errors.method_not_allowed()
         options = self._write_options(request)
         body = self._body(request, info)
         if info.namespaced and not namespace:
             raise errors.bad_request("an empty namespace may not be set during creation")
-        return self._written(request, info, self.objects.create(info, namespace, body, options), options, 201)
+        return self._written(request, info, await self.writes.create(info, namespace, body, options, user), options, 201)
 
-    def _patch(self, request: Request, info: ResourceInfo, namespace: str, name: str, subresource: str) -> Response:
+    async def _patch(
+        self, request: Request, info: ResourceInfo, namespace: str, name: str, subresource: str, user: User
+    ) -> Response:
         content_type = request.headers.get("content-type", "").partition(";")[0].strip()
         kind = PATCHES.get(content_type)
         if kind is None:
@@ -315,9 +330,9 @@ class ApiServer:
                     "Invalid",
                     'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
                 )
-            obj, new = self.objects.apply(info, namespace, name, self._json(request), options)
+            obj, new = await self.writes.apply(info, namespace, name, self._json(request), options, user)
             return self._written(request, info, obj, options, 201 if new else 200)
-        obj = self.objects.patch(info, namespace, name, kind, self._json(request), options)
+        obj = await self.writes.patch(info, namespace, name, kind, self._json(request), options, user)
         return self._written(request, info, obj, options)
 
     def _written(
@@ -333,18 +348,21 @@ class ApiServer:
         response.warnings = tuple(options.warnings)
         return response
 
-    def _delete_collection(self, request: Request, info: ResourceInfo, namespace: str) -> Response:
+    async def _delete_collection(self, request: Request, info: ResourceInfo, namespace: str, user: User) -> Response:
         matches = self._selected(request, info)
         options = self._delete_options(request)
         chosen = [s for s in self.objects.all(info, namespace) if matches is None or matches(s.object)]
+        warnings: list[str] = []
         for stored in chosen:
-            self.objects.delete(info, stored.namespace, stored.name, options)
+            await self.writes.delete(info, stored.namespace, stored.name, options, user, warnings)
         head = {
             "kind": info.list_kind,
             "apiVersion": info.api_version,
             "metadata": {"resourceVersion": str(self.storage.version)},
         }
-        return json_response({**head, "items": [stored.object for stored in chosen]})
+        response = json_response({**head, "items": [stored.object for stored in chosen]})
+        response.warnings = tuple(warnings)
+        return response
 
     def _scale(self, request: Request, info: ResourceInfo, namespace: str, name: str) -> Response:
         stored = self.objects.get(info, namespace, name)
@@ -357,7 +375,8 @@ class ApiServer:
         return json_response(scale_of(info, stored.object))
 
     def _token(self, request: Request, namespace: str, name: str) -> Response:
-        body = self._json(request)
+        content_type = request.headers.get("content-type", "")
+        body = decode(request.body, "TokenRequest") if "protobuf" in content_type else self._json(request)
         seconds = (body.get("spec") or {}).get("expirationSeconds") or 3600
         try:
             token, ends = self.auth.issue(namespace, name, seconds=int(seconds))
