@@ -19,8 +19,11 @@ from cryptography import x509
 from cozystack.api import names
 from cozystack.api.cozystack import PackageSource
 from cozystack.api.meta import Key
-from cozystack.api.resources import SECRETS, untyped
-from cozystack.kube.errors import NotFound
+from cozystack.api.resources import PACKAGE_SOURCES, SECRETS, untyped
+from cozystack.apiserver.admission import CallError, Endpoint, Webhooks, Writes
+from cozystack.apiserver.http.api import ApiServer
+from cozystack.apiserver.http.messages import User
+from cozystack.kube.errors import InternalError, Invalid, NotFound
 from cozystack.operator.flags import OptionsError, read_options
 from cozystack.operator.main import settings_of
 from cozystack.operator.webhook.certificates import Certificates, issue, renewal, renewed
@@ -29,7 +32,7 @@ from cozystack.operator.webhook.reviews import ReviewError, answer, judge, read
 from cozystack.operator.webhook.service import PATIENCE, Webhook, WebhookOptions
 from cozystack.planner import Catalogue
 from cozystack.runtime import Log, Registry
-from support.operator import Obj, Wire, World, component, package, plain, source
+from support.operator import Obj, Wire, World, component, json_of, package, plain, source
 
 HOST = "cozystack-operator-webhook.cozy-system.svc"
 SECRET = f"{names.SYSTEM_NAMESPACE}/cozystack-operator-webhook"
@@ -235,9 +238,9 @@ def test_certificates_do_not_show_their_keys() -> None:
 class Replica:
     """A webhook of one operator, with a task for each thing that its program starts."""
 
-    def __init__(self, world: World, *, fail_closed: bool = False, port: int = 0) -> None:
+    def __init__(self, world: World, *, fail_closed: bool = False, port: int = 0, account: bool = False) -> None:
         self.world = world
-        self.wire = Wire(world.server)
+        self.wire = Account(world.server) if account else Wire(world.server)
         self.client = world.connect(self.wire)
         self.operators: asyncio.Future[Catalogue] = asyncio.get_running_loop().create_future()
         self.registry = Registry()
@@ -551,6 +554,80 @@ async def test_the_operator_waits_for_its_webhook_and_not_for_ever(world: World)
     await world.clock.run(deaf.webhook.first(run)())
     assert began == [0.0, PATIENCE]
     await deaf.stop()
+
+
+# Asked by an API server
+
+ACCOUNT = User("system:serviceaccount:cozy-system:cozystack", ("system:serviceaccounts", "system:authenticated"))
+
+
+class Account(Wire):
+    """The wire of an operator that has an account of its own."""
+
+    def __init__(self, server: ApiServer) -> None:
+        super().__init__(server)
+        self._user = ACCOUNT
+
+
+async def connected(world: World, replica: Replica) -> None:
+    """From now on the server asks ``replica``, over TLS, whatever its configurations name."""
+
+    async def call(endpoint: Endpoint, review: bytes, seconds: float) -> bytes:
+        assert endpoint.server_name == HOST
+        try:
+            status, answer = await replica.post(review, trusting=base64.b64decode(endpoint.ca_bundle))
+        except aiohttp.ClientError as error:
+            raise CallError(str(error)) from error
+        assert status == 200
+        return answer
+
+    def resolve(namespace: str, name: str, port: int) -> str:
+        assert (namespace, name, port) == (names.SYSTEM_NAMESPACE, NAME, 443)
+        return f"127.0.0.1:{replica.webhook.port}"
+
+    webhooks = Webhooks(world.server.storage, world.server.registry, resolve=resolve, call=call)
+    world.server.writes = Writes(world.server.objects, webhooks)
+    await replica.lead()
+
+
+async def test_an_api_server_refuses_what_the_webhook_refuses(world: World, start: Any) -> None:
+    await connected(world, await start(account=True))
+    with pytest.raises(Invalid) as refused:
+        await world.put(WRONG)
+    assert refused.value.message == f'admission webhook "packages.operator.cozystack.io" denied the request: {FAULT}'
+    assert not await world.exists(PACKAGE_SOURCES, "acme.db")
+    await world.put(source("acme.db", component("db", "acme")), package("acme.db"))
+
+
+async def test_what_the_operator_writes_is_never_refused(world: World, start: Any) -> None:
+    replica = await start(account=True)
+    await connected(world, replica)
+    await replica.client.create(json_of(PACKAGE_SOURCES), WRONG)
+    assert await world.exists(PACKAGE_SOURCES, "acme.db")
+
+
+async def test_a_wrong_object_from_before_can_be_labelled_and_deleted(world: World, start: Any) -> None:
+    await world.put({**WRONG, "metadata": {"name": "acme.db", "finalizers": ["acme.io/hold"]}})
+    await connected(world, await start(account=True, fail_closed=True))
+    await world.edit(PACKAGE_SOURCES, "acme.db", {"metadata": {"labels": {"team": "a"}}})
+    await world.delete(PACKAGE_SOURCES, "acme.db")
+    await world.edit(PACKAGE_SOURCES, "acme.db", {"metadata": {"finalizers": None}})
+    assert not await world.exists(PACKAGE_SOURCES, "acme.db")
+
+
+async def test_without_anybody_to_answer_it_fails_open_unless_it_is_told_otherwise(world: World, start: Any) -> None:
+    open_one = await start(account=True)
+    await connected(world, open_one)
+    await open_one.stop()
+    await world.put(WRONG)
+    closed = await start(account=True, fail_closed=True)
+    await connected(world, closed)
+    await closed.stop()
+    with pytest.raises(InternalError) as refused:
+        await world.put(package("acme.db"))
+    assert 'failed calling webhook "packages.operator.cozystack.io"' in refused.value.message
+    await retire(world.client, namespace=names.SYSTEM_NAMESPACE, log=Log("test"))
+    await world.put(package("acme.db"))
 
 
 # What the API server leaves out by itself
