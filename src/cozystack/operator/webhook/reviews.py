@@ -127,10 +127,7 @@ def _unreadable(error: str) -> Finding:
 
 
 def _status(request: Request, refusals: tuple[Finding, ...]) -> dict[str, Any]:
-    causes = [
-        {"reason": refusal.reason, "message": refusal.message} | ({"field": refusal.field} if refusal.field else {})
-        for refusal in refusals[:MOST_CAUSES]
-    ]
+    causes = [_cause(refusal) for refusal in refusals[:MOST_CAUSES]]
     return {
         "status": "Failure",
         "code": 422,
@@ -138,6 +135,12 @@ def _status(request: Request, refusals: tuple[Finding, ...]) -> dict[str, Any]:
         "message": ". ".join(_limited([refusal.message for refusal in refusals], MOST_CAUSES)),
         "details": {"name": request.name, "group": request.kind.group, "kind": request.kind.kind, "causes": causes},
     }
+
+
+def _cause(refusal: Finding) -> dict[str, str]:
+    """A cause as kubectl prints it: the field, a colon, the message."""
+    field = refusal.field or "spec"
+    return {"reason": refusal.reason, "message": refusal.message.removeprefix(field).lstrip(": "), "field": field}
 
 
 def _limited(sentences: list[str], most: int) -> list[str]:

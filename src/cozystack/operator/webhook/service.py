@@ -208,6 +208,7 @@ class Webhook:
         await asyncio.Event().wait()
 
     async def _stand_by(self) -> None:
+        await self._kinds_served()
         view = StandbyView(self._client, self._settings)
 
         async def fill() -> None:
@@ -216,6 +217,18 @@ class Webhook:
             await asyncio.Event().wait()
 
         await supervise([*view.services(), Service("standby view", fill)], clock=self._clock, signals=False)
+
+    async def _kinds_served(self) -> None:
+        """Wait for the CRDs: on a new cluster whoever leads installs them."""
+        for delay in _delays():
+            try:
+                for kind in (PACKAGES, PACKAGE_SOURCES):
+                    await self._client.request_json(kind.path(), query={"limit": "1"})
+            except KubeError as error:
+                self._log.debug("the webhook cannot follow Packages yet", reason=str(error))
+                await self._clock.sleep(delay)
+            else:
+                return
 
     async def _serve(self) -> None:
         await self._certified.wait()
