@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -24,7 +26,9 @@ from cozystack.api.resources import PACKAGE_SOURCES, SECRETS, untyped
 from cozystack.apiserver.admission import CallError, Endpoint, Webhooks, Writes
 from cozystack.apiserver.http.api import ApiServer
 from cozystack.apiserver.http.messages import User
+from cozystack.helm import open_helm
 from cozystack.kube.errors import InternalError, Invalid, NotFound
+from cozystack.operator import main
 from cozystack.operator.flags import OptionsError, read_options
 from cozystack.operator.main import settings_of
 from cozystack.operator.webhook.certificates import Certificates, issue, renewal, renewed
@@ -32,8 +36,10 @@ from cozystack.operator.webhook.registration import CONFIGURATIONS, NAME, condit
 from cozystack.operator.webhook.reviews import ReviewError, answer, judge, read
 from cozystack.operator.webhook.service import PATIENCE, Webhook, WebhookOptions
 from cozystack.planner import Catalogue
-from cozystack.runtime import Log, Registry
+from cozystack.runtime import Log, Registry, SystemClock
+from support.apiserver import TOKEN, embedded
 from support.operator import Obj, Wire, World, component, json_of, package, plain, source
+from support.packages import PACKAGES, Helm, Rendered
 
 HOST = "cozystack-operator-webhook.cozy-system.svc"
 SECRET = f"{names.SYSTEM_NAMESPACE}/cozystack-operator-webhook"
@@ -692,6 +698,100 @@ def test_it_is_off_by_default_and_turned_on_by_an_address() -> None:
     with pytest.raises(OptionsError) as refused:
         read_options(["--webhook-bind-address=9443"], {})
     assert refused.value.faults == ('--webhook-bind-address must be host:port, :port or 0 (got "9443")',)
+
+
+# The installer's chart
+
+
+@pytest.fixture(scope="module")
+def helm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Helm]:
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        engine = runner.run(open_helm("native", state=tmp_path_factory.mktemp("helm")))
+        yield Helm(runner, engine)
+        runner.run(engine.close())
+
+
+def rendered(helm: Helm, **webhook: Any) -> Rendered:
+    values = {"cozystackOperator": {"webhook": webhook}} if webhook else {}
+    return helm.render(PACKAGES / "core" / "installer", Key(names.SYSTEM_NAMESPACE, "cozystack"), values)
+
+
+def operator_of(found: Rendered) -> tuple[Obj, Obj]:
+    """Labels of the operator's Pods, and their container."""
+    template = found.of_kind("Deployment")["cozystack-operator"]["spec"]["template"]
+    return template["metadata"]["labels"], template["spec"]["containers"][0]
+
+
+def test_the_chart_has_nothing_of_it_by_default(helm: Helm) -> None:
+    found = rendered(helm)
+    assert found.of_kind("Service") == {}
+    assert read_options(operator_of(found)[1]["args"], {}).webhook_bind_address == "0"
+
+
+def test_one_value_of_the_chart_turns_it_on(helm: Helm) -> None:
+    found = rendered(helm, enabled=True)
+    labels, container = operator_of(found)
+    options = read_options(container["args"], {})
+    assert (options.webhook_bind_address, options.webhook_fail_closed) == (":9443", False)
+    service = found.of_kind("Service")[NAME]
+    assert (service["metadata"]["namespace"], service["spec"]["ports"]) == (
+        "cozy-system",
+        [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 9443}],
+    )
+    assert service["spec"]["selector"].items() <= labels.items()
+    # A port that is named counts as the host's, and two Pods could not be on one node while one follows the other.
+    assert "ports" not in container
+    assert "cozystack" in found.of_kind("ClusterRoleBinding")
+
+
+def test_the_chart_chooses_the_port_and_what_happens_without_an_answer(helm: Helm) -> None:
+    found = rendered(helm, enabled=True, failClosed=True, port=19443)
+    options = read_options(operator_of(found)[1]["args"], {})
+    assert (options.webhook_bind_address, options.webhook_fail_closed) == (":19443", True)
+    assert found.of_kind("Service")[NAME]["spec"]["ports"][0]["targetPort"] == 19443
+
+
+# The program
+
+
+@asynccontextmanager
+async def program(kubeconfig: Path, *flags: str) -> AsyncIterator[None]:
+    """The operator as its command line starts it, until the end of the block."""
+    options = read_options(
+        [f"--kubeconfig={kubeconfig}", "--metrics-bind-address=0", "--health-probe-bind-address=0", *flags], {}
+    )
+    task = asyncio.ensure_future(main.run(options, {}, clock=SystemClock(), log=Log("cozystack.operator")))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+
+
+async def test_the_program_registers_it_with_its_flag_and_removes_it_without(tmp_path: Path) -> None:
+    path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+    async with embedded() as api:
+        await api.create("/api/v1/namespaces", {"metadata": {"name": names.SYSTEM_NAMESPACE}})
+        kubeconfig = tmp_path / "kubeconfig"
+        context = {"cluster": "c", "user": "u", "namespace": names.SYSTEM_NAMESPACE}
+        kubeconfig.write_bytes(
+            msgspec.json.encode(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "clusters": [{"name": "c", "cluster": {"server": api.url}}],
+                    "users": [{"name": "u", "user": {"token": TOKEN}}],
+                    "contexts": [{"name": "x", "context": context}],
+                    "current-context": "x",
+                }
+            )
+        )
+        async with api.watch(path) as watching:
+            async with program(kubeconfig, "--webhook-bind-address=127.0.0.1:0", "--webhook-fail-closed"):
+                kind, found = await watching.next()
+            assert (kind, found["webhooks"][0]["failurePolicy"]) == ("ADDED", "Fail")
+            async with program(kubeconfig):
+                assert (await watching.next())[0] == "DELETED"
 
 
 def trust(authorities: bytes) -> ssl.SSLContext:

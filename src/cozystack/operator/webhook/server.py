@@ -1,4 +1,4 @@
-"""HTTPS for the webhook: reviews at ``/validate``, and ``/readyz`` for the kubelet.
+"""HTTPS for the webhook: reviews at ``/validate``.
 
 Two processes on one host, such as the old and the new Pod of a rollout, may listen on one port: the kernel spreads connections
 over them. A new certificate is for new connections; those that are open go on.
@@ -47,7 +47,6 @@ class Server:
         """Listen; the port. Raises ``OSError`` when that is not possible now."""
         app = web.Application(client_max_size=_MOST_BYTES)
         app.router.add_post(PATH, self._review)
-        app.router.add_get("/readyz", self._ready)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
         await runner.setup()
         try:
@@ -81,6 +80,3 @@ class Server:
         self._seconds.observe(seconds, kind=kind)
         for refusal in verdict.refusals:
             self._log.info("refused", kind=kind, name=asked.name, user=asked.user_info.username, reason=refusal.message)
-
-    async def _ready(self, request: web.Request) -> web.Response:
-        return web.Response(text="ok")
