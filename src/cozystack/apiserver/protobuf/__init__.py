@@ -1,103 +1,67 @@
-"""Read objects that clients send as protobuf: Helm's Secrets and ConfigMaps, and the options of a deletion.
+"""Read objects that clients send as protobuf: those of every built-in kind, and the options of a deletion.
 
-A body is the magic ``k8s\\0`` and a ``runtime.Unknown`` that holds the object. Messages are read by tables of field numbers
-(from Kubernetes' published ``generated.proto`` files); fields without an entry are passed over.
+A body is the magic ``k8s\\0`` and a ``runtime.Unknown``, which holds the kind and the object. Messages are read by tables of
+field numbers, made from the Go types of Kubernetes (``generate/main.go``), which also say what Go leaves out when it writes
+JSON: the result is the JSON that the same client would have sent. Fields without an entry are passed over. CRDs are not read:
+their schemas have JSON inside, and no client sends them so.
 """
 
 from __future__ import annotations
 
 import base64
+import functools
+import gzip
+import importlib.resources
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import msgspec
+
 MAGIC: Final = b"k8s\x00"
+_LATEST: Final = 253402300799  # seconds: the end of the year 9999
+_DELETE_OPTIONS: Final = "DeleteOptions"
+_LIST: Final = ".ExtraValue"  # a message that only wraps a list of texts
 
 
 class ProtobufError(ValueError):
     """The body is not protobuf of a kind that is read here."""
 
 
-# Field number: (name, how to read it). A list in the second place is a repeated field, a dict a message.
-_TIME = "time"
-_OWNER: Final[dict[int, Any]] = {
-    1: ("kind", "text"),
-    3: ("name", "text"),
-    4: ("uid", "text"),
-    5: ("apiVersion", "text"),
-    6: ("controller", "bool"),
-    7: ("blockOwnerDeletion", "bool"),
-}
-_META: Final[dict[int, Any]] = {
-    1: ("name", "text"),
-    2: ("generateName", "text"),
-    3: ("namespace", "text"),
-    5: ("uid", "text"),
-    6: ("resourceVersion", "text"),
-    7: ("generation", "int"),
-    8: ("creationTimestamp", _TIME),
-    11: ("labels", "map"),
-    12: ("annotations", "map"),
-    13: ("ownerReferences", [_OWNER]),
-    14: ("finalizers", ["text"]),
-}
-_TABLES: Final[dict[str, dict[int, Any]]] = {
-    "Secret": {
-        1: ("metadata", _META),
-        2: ("data", "bytes map"),
-        3: ("type", "text"),
-        4: ("stringData", "map"),
-        5: ("immutable", "bool"),
-    },
-    "ConfigMap": {
-        1: ("metadata", _META),
-        2: ("data", "map"),
-        3: ("binaryData", "bytes map"),
-        4: ("immutable", "bool"),
-    },
-    "Namespace": {1: ("metadata", _META)},
-    "ServiceAccount": {1: ("metadata", _META), 4: ("automountServiceAccountToken", "bool")},
-    "Lease": {
-        1: ("metadata", _META),
-        2: (
-            "spec",
-            {
-                1: ("holderIdentity", "text"),
-                2: ("leaseDurationSeconds", "int"),
-                3: ("acquireTime", "micro time"),
-                4: ("renewTime", "micro time"),
-                5: ("leaseTransitions", "int"),
-            },
-        ),
-    },
-    "DeleteOptions": {
-        1: ("gracePeriodSeconds", "int"),
-        2: ("preconditions", {1: ("uid", "text"), 2: ("resourceVersion", "text")}),
-        3: ("orphanDependents", "bool"),
-        4: ("propagationPolicy", "text"),
-        5: ("dryRun", ["text"]),
-    },
-}
+class _Field(msgspec.Struct, array_like=True, frozen=True):
+    name: str
+    """Empty when the fields of the message belong to the message around it."""
+    type: str
+    flags: str
+
+
+class _Tables(msgspec.Struct, frozen=True):
+    kinds: dict[str, str]
+    messages: dict[str, dict[int, _Field]]
+
+
+@functools.cache
+def _tables() -> _Tables:
+    packed = importlib.resources.files(__package__).joinpath("tables.json.gz").read_bytes()
+    return msgspec.json.decode(gzip.decompress(packed), type=_Tables)
 
 
 def decode(body: bytes, kind: str) -> dict[str, Any]:
     """The object in ``body``, which must be of ``kind``; raises ``ProtobufError``."""
     if not body.startswith(MAGIC):
         raise ProtobufError("the body does not start as protobuf of Kubernetes does")
-    table = _TABLES.get(kind)
-    if table is None:
-        raise ProtobufError(f"protobuf is not read for {kind}; send JSON")
-    raw = b""
-    meta: dict[str, Any] = {}
-    for number, value in _fields(body[len(MAGIC) :]):
-        if number == 1 and isinstance(value, bytes):
-            meta = _message(value, {1: ("apiVersion", "text"), 2: ("kind", "text")})
-        elif number == 2 and isinstance(value, bytes):
-            raw = value
-    if meta.get("kind", kind) != kind:
-        raise ProtobufError(f"the body holds a {meta['kind']}, not a {kind}")
-    obj = _message(raw, table)
-    return {**({k: v for k, v in meta.items() if v} if kind != "DeleteOptions" else {}), **obj}
+    envelope = dict(_fields(body[len(MAGIC) :]))
+    type_meta, raw = dict(_fields(_bytes(envelope.get(1, b"")))), _bytes(envelope.get(2, b""))
+    version, held = _text(type_meta.get(1, b"")), _text(type_meta.get(2, b""))
+    if held != kind:
+        raise ProtobufError(f"the body holds a {held or 'thing without a kind'}, not a {kind}")
+    if kind == _DELETE_OPTIONS:
+        # Every group has its own, and all are the same.
+        return _object(raw, _tables().kinds[f"v1 {kind}"])
+    message = _tables().kinds.get(f"{version} {kind}")
+    if message is None:
+        raise ProtobufError(f"protobuf is not read for {kind} of {version}; send JSON")
+    return {"apiVersion": version, "kind": kind, **_object(raw, message)}
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
@@ -134,57 +98,82 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
         shift += 7
 
 
-def _message(data: bytes, table: dict[int, Any]) -> dict[str, Any]:
+def _object(data: bytes, name: str) -> dict[str, Any]:
+    table = _tables().messages[name]
     result: dict[str, Any] = {}
     for number, value in _fields(data):
-        if number not in table:
+        field = table.get(number)
+        if field is None:
             continue
-        name, how = table[number]
-        if isinstance(how, list):
-            result.setdefault(name, []).append(_value(value, how[0]))
-        elif how in ("map", "bytes map"):
-            key, item = _entry(value, raw=how == "bytes map")
-            result.setdefault(name, {})[key] = item
+        if "m" in field.flags:
+            key, item = _entry(value, field.type)
+            result.setdefault(field.name, {})[key] = item
+        elif "r" in field.flags:
+            result.setdefault(field.name, []).append(_value(value, field.type))
         else:
-            read = _value(value, how)
-            if read not in ("", None):
-                result[name] = read
+            read = _value(value, field.type)
+            if not field.name:
+                result |= read
+            elif read is not None and (read or "o" not in field.flags):
+                result[field.name] = read
     return result
 
 
-def _entry(value: int | bytes, *, raw: bool) -> tuple[str, str]:
-    key, item = "", b""
-    for number, part in _fields(_bytes(value)):
-        if number == 1:
-            key = _text(part)
-        elif number == 2:
-            item = _bytes(part)
-    return key, base64.b64encode(item).decode() if raw else _text(item)
+def _entry(value: int | bytes, kind: str) -> tuple[str, Any]:
+    parts = dict(_fields(_bytes(value)))
+    return _text(parts.get(1, b"")), _value(parts.get(2, b""), kind)
 
 
-def _value(value: int | bytes, how: Any) -> Any:
-    if isinstance(how, dict):
-        return _message(_bytes(value), how)
-    match how:
-        case "text":
+def _value(value: int | bytes, kind: str) -> Any:
+    match kind:
+        case "string":
             return _text(value)
         case "bool":
-            return bool(value)
+            return bool(_number(value))
         case "int":
-            if not isinstance(value, int):
-                raise ProtobufError("a number was expected")
-            return value - (1 << 64) if value >= 1 << 63 else value
-    seconds = nanos = 0
-    for number, part in _fields(_bytes(value)):
-        if number == 1 and isinstance(part, int):
-            seconds = part
-        elif number == 2 and isinstance(part, int):
-            nanos = part
-    if not seconds or seconds > 253402300799:
+            return _number(value)
+        case "bytes":
+            return base64.b64encode(_bytes(value)).decode()
+        case "quantity":
+            return _text(_only(value)) or "0"
+        case "intOrString":
+            parts = dict(_fields(_bytes(value)))
+            return _text(parts.get(3, b"")) if parts.get(1) else _number(parts.get(2, 0))
+        case "raw":
+            return _json(_only(value))
+        case "time" | "microTime":
+            return _time(_bytes(value), micro=kind == "microTime")
+    message = kind.removeprefix("#")
+    if message.endswith(_LIST):
+        return [_text(part) for _, part in _fields(_bytes(value))]
+    return _object(_bytes(value), message)
+
+
+def _only(value: int | bytes) -> bytes:
+    """The one field of a message that wraps a value."""
+    return _bytes(dict(_fields(_bytes(value))).get(1, b""))
+
+
+def _time(value: bytes, *, micro: bool) -> str | None:
+    parts = dict(_fields(value))
+    seconds, nanos = _number(parts.get(1, 0)), _number(parts.get(2, 0))
+    if not 0 < seconds <= _LATEST:
         return None
-    moment = datetime.fromtimestamp(seconds, UTC)
-    stamp = moment.strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{stamp}.{nanos // 1000:06d}Z" if how == "micro time" else f"{stamp}Z"
+    stamp = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{stamp}.{nanos // 1000:06d}Z" if micro else f"{stamp}Z"
+
+
+def _json(value: bytes) -> Any:
+    try:
+        return msgspec.json.decode(value) if value else None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ProtobufError(f"there is no JSON where JSON is expected: {error}") from error
+
+
+def _number(value: int | bytes) -> int:
+    if not isinstance(value, int):
+        raise ProtobufError("a number was expected")
+    return value - (1 << 64) if value >= 1 << 63 else value
 
 
 def _bytes(value: int | bytes) -> bytes:
