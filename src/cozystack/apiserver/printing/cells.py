@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -384,6 +384,125 @@ def _cron_job(obj: Obj, now: datetime) -> list[Any]:
     ]
 
 
+def _disruption_budget(obj: Obj, now: datetime) -> list[Any]:
+    spec = _spec(obj)
+    least, most = (str(spec[field]) if field in spec else "N/A" for field in ("minAvailable", "maxUnavailable"))
+    return [_name(obj), least, most, _status(obj).get("disruptionsAllowed", 0), _age(obj, now)]
+
+
+def _quota(obj: Obj, now: datetime) -> list[Any]:
+    hard, used = _status(obj).get("hard") or {}, _status(obj).get("used") or {}
+    texts = {name: f"{name}: {used.get(name, '0')}/{hard[name]}" for name in sorted(hard)}
+    limits = [text for name, text in texts.items() if name.startswith("limits.")]
+    return [_name(obj), ", ".join(text for text in texts.values() if text not in limits), ", ".join(limits), _age(obj, now)]
+
+
+_MOST_METRICS = 2
+
+
+def _autoscaler(obj: Obj, now: datetime) -> list[Any]:
+    spec, status = _spec(obj), _status(obj)
+    target = spec.get("scaleTargetRef") or {}
+    metrics = [_metric(metric, status.get("currentMetrics") or ()) for metric in spec.get("metrics") or ()]
+    if "targetCPUUtilizationPercentage" in spec:  # autoscaling/v1
+        current = status.get("currentCPUUtilizationPercentage")
+        metrics = [f"cpu: {_known(current, '%')}/{spec['targetCPUUtilizationPercentage']}%"]
+    shown = ", ".join(metrics[:_MOST_METRICS]) or NONE
+    if len(metrics) > _MOST_METRICS:
+        shown += f" + {len(metrics) - _MOST_METRICS} more..."
+    return [
+        _name(obj),
+        f"{target.get('kind', '')}/{target.get('name', '')}",
+        shown,
+        str(spec.get("minReplicas", "<unset>")),
+        spec.get("maxReplicas", 0),
+        status.get("currentReplicas", 0),
+        _age(obj, now),
+    ]
+
+
+def _metric(metric: Obj, current: Iterable[Obj]) -> str:
+    """What a metric is and should be."""
+    kind = metric["type"]
+    field = kind[:1].lower() + kind[1:]
+    wanted = metric.get(field) or {}
+    name = wanted.get("name") or (wanted.get("metric") or {}).get("name", "")
+    found = next((entry.get(field) or {} for entry in current if _measures(entry, kind, name)), {}).get("current") or {}
+    target = wanted.get("target") or {}
+    prefix = f"{name}: " if kind in ("Resource", "ContainerResource") else ""
+    if "averageUtilization" in target:
+        return f"{prefix}{_known(found.get('averageUtilization'), '%')}/{target['averageUtilization']}%"
+    if "averageValue" in target:
+        average = "" if kind in ("Resource", "ContainerResource", "Pods") else " (avg)"
+        return f"{prefix}{_known(found.get('averageValue'))}/{target['averageValue']}{average}"
+    return f"{prefix}{_known(found.get('value'))}/{target.get('value', '<auto>')}"
+
+
+def _measures(entry: Obj, kind: str, name: str) -> bool:
+    measured = entry.get(kind[:1].lower() + kind[1:]) or {}
+    return entry.get("type") == kind and name in (measured.get("name"), (measured.get("metric") or {}).get("name"))
+
+
+def _known(value: Any, unit: str = "") -> str:
+    return "<unknown>" if value is None else f"{value}{unit}"
+
+
+def _network_policy(obj: Obj, now: datetime) -> list[Any]:
+    return [_name(obj), _selector(_spec(obj).get("podSelector")), _age(obj, now)]
+
+
+def _ingress_class(obj: Obj, now: datetime) -> list[Any]:
+    spec = _spec(obj)
+    parameters = spec.get("parameters")
+    shown = NONE
+    if parameters:
+        group = f".{parameters['apiGroup']}" if parameters.get("apiGroup") else ""
+        shown = f"{parameters['kind']}{group}/{parameters['name']}"
+    return [_name(obj), spec.get("controller", ""), shown, _age(obj, now)]
+
+
+_MOST_ENDPOINTS = 3
+
+
+def _listed(texts: list[str]) -> str:
+    """The first three, and how many more there are."""
+    more = f" + {len(texts) - _MOST_ENDPOINTS} more..." if len(texts) > _MOST_ENDPOINTS else ""
+    return ",".join(texts[:_MOST_ENDPOINTS]) + more
+
+
+def _endpoints(obj: Obj, now: datetime) -> list[Any]:
+    found = [
+        f"{address['ip']}:{port['port']}" if port else address["ip"]
+        for subset in obj.get("subsets") or ()
+        for port in subset.get("ports") or (None,)
+        for address in subset.get("addresses") or ()
+    ]
+    return [_name(obj), _listed(found) or NONE, _age(obj, now)]
+
+
+def _endpoint_slice(obj: Obj, now: datetime) -> list[Any]:
+    ports = [str(port.get("port", "*")) for port in obj.get("ports") or ()]
+    addresses = [address for endpoint in obj.get("endpoints") or () for address in endpoint.get("addresses") or ()]
+    return [
+        _name(obj),
+        obj.get("addressType", ""),
+        _listed(ports) or "<unset>",
+        _listed(addresses) or "<unset>",
+        _age(obj, now),
+    ]
+
+
+def _revision(obj: Obj, now: datetime) -> list[Any]:
+    owner = next((ref for ref in obj["metadata"].get("ownerReferences") or () if ref.get("controller")), None)
+    group = owner["apiVersion"].partition("/") if owner else ("", "", "")
+    kind = f"{owner['kind'].lower()}{'.' + group[0] if group[1] else ''}/{owner['name']}" if owner else NONE
+    return [_name(obj), kind, str(obj.get("revision", 0)), _age(obj, now)]
+
+
+def _runtime_class(obj: Obj, now: datetime) -> list[Any]:
+    return [_name(obj), obj.get("handler", ""), _age(obj, now)]
+
+
 BUILTIN: dict[tuple[str, str], Callable[[Obj, datetime], list[Any]]] = {
     ("", "Pod"): _pod,
     ("", "Service"): _service,
@@ -413,4 +532,15 @@ BUILTIN: dict[tuple[str, str], Callable[[Obj, datetime], list[Any]]] = {
     ("storage.k8s.io", "StorageClass"): _storage_class,
     ("scheduling.k8s.io", "PriorityClass"): _priority_class,
     ("networking.k8s.io", "Ingress"): _ingress,
+    ("networking.k8s.io", "IngressClass"): _ingress_class,
+    ("networking.k8s.io", "NetworkPolicy"): _network_policy,
+    ("policy", "PodDisruptionBudget"): _disruption_budget,
+    ("autoscaling", "HorizontalPodAutoscaler"): _autoscaler,
+    ("", "ResourceQuota"): _quota,
+    ("", "LimitRange"): _stamped,
+    ("", "Endpoints"): _endpoints,
+    ("", "ReplicationController"): _replica_set,
+    ("discovery.k8s.io", "EndpointSlice"): _endpoint_slice,
+    ("apps", "ControllerRevision"): _revision,
+    ("node.k8s.io", "RuntimeClass"): _runtime_class,
 }
