@@ -103,7 +103,7 @@ async def run(options: Options, environment: Mapping[str, str], *, clock: Clock,
         user_agent=f"cozystack-operator/{__version__}",
         observe=count_requests(registry),
     )
-    operator = Operator(client, options, environment, clock=clock, log=log, registry=registry)
+    operator = Operator(client, options, environment, clock=clock, log=log, registry=registry, on_filled=tune_gc)
     listeners = _listeners(options, registry)
     for listener in listeners.values():
         listener.ready("bootstrap", lambda: None if operator.bootstrap.done or not operator.leading else "not finished yet")
@@ -192,7 +192,7 @@ def _led(
 
 
 class Operator:
-    """Everything that happens under the lease."""
+    """Everything that happens under the lease. ``on_filled`` is called once it knows the cluster."""
 
     def __init__(
         self,
@@ -204,6 +204,7 @@ class Operator:
         log: Log,
         registry: Registry | None = None,
         random: Random | None = None,
+        on_filled: Callable[[], None] = lambda: None,
     ) -> None:
         self.client = client
         self.clock = clock
@@ -211,6 +212,7 @@ class Operator:
         self.leading = False
         self._catalogue: Catalogue | None = None
         self._filled = asyncio.Event()
+        self._on_filled = on_filled
         self._options = options
         self._random = random or Random()  # noqa: S311 - spreads retries
         self._registry = registry or Registry()
@@ -261,7 +263,7 @@ class Operator:
             await view.fill()
             self._catalogue = view.catalogue
             self._filled.set()
-            tune_gc()
+            self._on_filled()
             self.log.info("watching", packages=len(view.catalogue.packages), sources=len(view.catalogue.sources))
             await self.bootstrap.watch_flux()
             await asyncio.Event().wait()
