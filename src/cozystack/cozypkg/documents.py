@@ -1,0 +1,112 @@
+"""YAML files, folders and standard input as objects, each with the file and line where it starts.
+
+A folder is walked in lexical order for ``.yaml`` and ``.yml``; a file is read whatever it is called; ``-`` is standard input.
+Streams are split by a YAML parser, so a ruler in a comment or a certificate splits nothing (cozypkg-F1). What is neither a
+Package nor a PackageSource, nor a list of them, is an error that names its place (cozypkg-F2).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO, TypeAlias
+
+import msgspec
+
+from cozystack.api import yaml
+from cozystack.api.cozystack import API_VERSION, Package, PackageSource
+from cozystack.cozypkg.errors import CommandError
+
+Wanted: TypeAlias = Package | PackageSource
+
+_TYPES: dict[str, type[Package] | type[PackageSource]] = {"Package": Package, "PackageSource": PackageSource}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an object stands; ``line`` counts from 1. For people: ``file:line``."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An object, where it stands, and its values as they were written (unknown fields included)."""
+
+    object: Wanted
+    place: Place
+    value: dict[str, Any]
+
+
+def read_all(paths: Iterable[str], stdin: TextIO) -> list[Found]:
+    """Every object of the paths, in order; raises ``CommandError`` at the first that cannot be one."""
+    return [found for path in paths for found in _read(path, stdin)]
+
+
+def _read(path: str, stdin: TextIO) -> Iterator[Found]:
+    if path == "-":
+        yield from parse(stdin.read(), source="standard input")
+        return
+    try:
+        for file in _files(Path(path)):
+            yield from parse(file.read_bytes(), source=str(file))
+    except OSError as error:
+        raise CommandError(f"{error.filename or path}: {(error.strerror or str(error)).lower()}") from error
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if not path.is_dir():
+        yield path
+        return
+    for folder, folders, names in os.walk(path):
+        folders.sort()
+        for name in sorted(names):
+            if name.endswith((".yaml", ".yml")):
+                yield Path(folder, name)
+
+
+def parse(text: str | bytes, *, source: str) -> Iterator[Found]:
+    """The objects of one stream; raises ``CommandError`` with file and line."""
+    try:
+        documents = yaml.load_all(text, source=source)
+    except yaml.YamlError as error:
+        raise CommandError(str(error)) from error
+    for document in documents:
+        yield from _objects(document.value, Place(source, document.line))
+
+
+def _objects(value: Any, place: Place) -> Iterator[Found]:
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if not isinstance(kind, str):
+        raise CommandError(f"{place}: this is no Kubernetes object: it has no kind")
+    items = value.get("items")
+    if kind.endswith("List") and isinstance(items, list):
+        for item in items:
+            filled = item
+            if isinstance(item, dict) and kind != "List":
+                filled = {"apiVersion": value.get("apiVersion"), "kind": kind.removesuffix("List"), **item}
+            yield from _objects(filled, place)
+        return
+    if kind not in _TYPES:
+        raise CommandError(f"{place}: a Package or PackageSource is expected, not a {kind}")
+    version = value.get("apiVersion")
+    if version != API_VERSION:
+        raise CommandError(f'{place}: {kind} of apiVersion "{version or ""}"; it is {API_VERSION}')
+    try:
+        found: Wanted = msgspec.convert(value, _TYPES[kind])
+    except msgspec.ValidationError as error:
+        raise CommandError(f"{place}: {kind} {_name(value)}: {error}") from error
+    if not found.metadata.name:
+        raise CommandError(f"{place}: the {kind} has no name")
+    yield Found(found, place, value)
+
+
+def _name(value: dict[str, Any]) -> str:
+    metadata = value.get("metadata")
+    return str(metadata.get("name", "without a name")) if isinstance(metadata, dict) else "without a name"

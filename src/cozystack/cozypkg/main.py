@@ -1,0 +1,93 @@
+"""The program ``cozypkg``. A command's module is imported when the command is called: ``--help`` must be quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from cozystack import __version__
+from cozystack.cozypkg.errors import CommandError, Exit
+from cozystack.cozypkg.options import cluster_options
+from cozystack.cozypkg.session import Session
+
+COMMANDS = {
+    "list": "List the packages that can be installed, or those that are.",
+}
+"""Every command and what it does, in the order of the help; its module is ``commands.<name>``."""
+
+
+class Commands(click.Group):
+    """A group that knows its commands by name and loads them by need."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"cozystack.cozypkg.commands.{cmd_name.replace('-', '_')}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], COMMANDS, n=3)
+            hint = f"; did you mean {' or '.join(close)}?" if close else ""
+            raise click.UsageError(f'there is no command "{args[0]}"{hint}', ctx) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, "-v", "--version", prog_name="cozypkg", message="%(prog)s version %(version)s")
+@cluster_options
+def cli(session: Session) -> None:
+    """List, plan, explain and change the packages of a cluster."""
+
+
+def run(args: list[str], session: Session | None = None) -> int:
+    """One call of the program with its arguments; the exit code. Nothing is raised on purpose."""
+    session = session or Session()
+    try:
+        result = cli.main(args=args, prog_name="cozypkg", standalone_mode=False, obj=session)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        session.tell("stopped")
+        return Exit.INTERRUPTED
+    except click.ClickException as error:
+        error.show(session.stderr)
+        return Exit.USAGE
+    except CommandError as error:
+        session.tell(f"cozypkg: {error}")
+        return error.code
+    except BrokenPipeError:
+        # Whoever read the output has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+    except OSError as error:
+        session.tell(f"cozypkg: {Path(str(error.filename)).name + ': ' if error.filename else ''}{error.strerror or error}")
+        return Exit.FAILED
+    except Exception as error:
+        from cozystack.kube.errors import KubeError
+
+        if not isinstance(error, KubeError):
+            raise
+        session.tell(f"cozypkg: {error}")
+        return Exit.FAILED
+    return result if isinstance(result, int) else Exit.OK
+
+
+def main() -> int:
+    return run(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""One call of the program: where the cluster is, how to print, what the environment says.
+
+Everything that a command takes from outside comes through here, so that a test can pass its own: arguments, environment,
+streams, time. The cluster is asked only when somebody reads from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO, TypeVar
+
+from cozystack import __version__
+
+if TYPE_CHECKING:
+    from cozystack.kube import Client, Clock
+
+T = TypeVar("T")
+
+MANAGER = "cozypkg"
+"""Field manager of everything that the program writes."""
+
+
+@dataclass(slots=True)
+class Session:
+    """``request_timeout`` in seconds. ``interactive``: both ends are a terminal, so questions may be asked."""
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    request_timeout: float = 30.0
+    plain: bool = False
+    env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    stdin: TextIO = field(default_factory=lambda: sys.stdin)
+    stdout: TextIO = field(default_factory=lambda: sys.stdout)
+    stderr: TextIO = field(default_factory=lambda: sys.stderr)
+    clock: Clock | None = None
+
+    @property
+    def interactive(self) -> bool:
+        return self.stdin.isatty() and self.stderr.isatty()
+
+    @property
+    def colour(self) -> bool:
+        return self.stdout.isatty() and not self.plain and "NO_COLOR" not in self.env and self.env.get("TERM") != "dumb"
+
+    @property
+    def ascii(self) -> bool:
+        """Whether the terminal may not know more than ASCII (cozypkg-G4)."""
+        return self.plain or "utf" not in (self.stderr.encoding or "").lower().replace("-", "")
+
+    def tell(self, text: str) -> None:
+        """A line for the person, not for the data: standard error."""
+        self.stderr.write(text + "\n")
+        self.stderr.flush()
+
+    def on_cluster(self, work: Callable[[Client], Awaitable[T]]) -> T:
+        """The result of ``work`` with a client for the cluster; raises ``KubeError``."""
+        from cozystack.kube import Client, HttpTransport, SystemClock, load_config
+
+        config = load_config(self.kubeconfig, self.context, self.env)
+        clock = self.clock or SystemClock()
+
+        async def run() -> T:
+            transport = HttpTransport(config, clock=clock, interactive=self.interactive)
+            try:
+                return await work(
+                    Client(
+                        transport,
+                        clock=clock,
+                        user_agent=f"cozypkg/{__version__}",
+                        attempts=2,
+                        timeout=self.request_timeout,
+                    )
+                )
+            finally:
+                await transport.close()
+
+        return asyncio.run(run())

@@ -1,0 +1,149 @@
+"""What a command looks at: one snapshot of a cluster or of files, then memory (cozypkg-A11, cozypkg-R7).
+
+Whoever needs more than Packages and PackageSources says so; every kind is one list, and all lists run at once. A kind that
+the cluster does not serve (Flux is not there yet) is empty; anything else that fails ends the command (cozypkg-A10).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TextIO
+
+from cozystack.api import names
+from cozystack.api.core import Namespace
+from cozystack.api.cozystack import Package, PackageSource
+from cozystack.api.flux import ArtifactGenerator, ExternalArtifact, GitRepository, HelmRelease, OCIRepository
+from cozystack.api.meta import Key
+from cozystack.api.resources import (
+    ARTIFACT_GENERATORS,
+    EXTERNAL_ARTIFACTS,
+    GIT_REPOSITORIES,
+    HELM_RELEASES,
+    NAMESPACES,
+    OCI_REPOSITORIES,
+    PACKAGE_SOURCES,
+    PACKAGES,
+    SECRETS,
+    Resource,
+)
+from cozystack.cozypkg.documents import Place, read_all
+from cozystack.cozypkg.errors import CommandError
+from cozystack.planner import Catalogue, Settings
+
+if TYPE_CHECKING:
+    from cozystack.cozypkg.session import Session
+    from cozystack.kube import Client
+
+CHOICE: tuple[Resource[Any], ...] = (PACKAGE_SOURCES, PACKAGES)
+"""What is offered and what is wanted: enough for closures, graphs and names."""
+STATE = (*CHOICE, HELM_RELEASES)
+"""With the releases: enough to say what runs."""
+EVERYTHING = (*STATE, ARTIFACT_GENERATORS, EXTERNAL_ARTIFACTS, OCI_REPOSITORIES, GIT_REPOSITORIES, NAMESPACES, SECRETS)
+"""All that the planner looks at. Of Secrets, only the copies of ``cozystack-values``, and of those only where they are."""
+
+
+@dataclass(slots=True)
+class World:
+    """``origin`` says where it is from, for messages. ``places`` knows the file and line of (kind, name)."""
+
+    origin: str
+    live: bool
+    sources: dict[str, PackageSource] = field(default_factory=dict)
+    packages: dict[str, Package] = field(default_factory=dict)
+    releases: dict[Key, HelmRelease] = field(default_factory=dict)
+    generators: list[ArtifactGenerator] = field(default_factory=list)
+    artifacts: list[ExternalArtifact] = field(default_factory=list)
+    repositories: list[OCIRepository | GitRepository] = field(default_factory=list)
+    namespaces: dict[str, Namespace] = field(default_factory=dict)
+    value_secrets: list[str] = field(default_factory=list)
+    places: dict[tuple[str, str], Place] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def catalogue(self, settings: Settings | None = None) -> Catalogue:
+        """The planner's view of it; a new one at each call, for whoever wants to change it."""
+        view = Catalogue(settings)
+        with view.batch():
+            for objects in (
+                self.sources.values(),
+                self.packages.values(),
+                self.releases.values(),
+                self.generators,
+                self.artifacts,
+                self.repositories,
+                self.namespaces.values(),
+            ):
+                for obj in objects:
+                    view.put(obj)
+            for namespace in self.value_secrets:
+                view.set_values_secret(namespace)
+        return view
+
+
+async def read_cluster(client: Client, kinds: Iterable[Resource[Any]] = CHOICE, *, origin: str = "the cluster") -> World:
+    """The objects of ``kinds`` as they are now; raises ``KubeError``."""
+    from cozystack.kube.errors import NotFound
+
+    world = World(origin, live=True)
+
+    async def read(resource: Resource[Any]) -> None:
+        selector = f"metadata.name={names.VALUES_SECRET}" if resource is SECRETS else ""
+        try:
+            listing = await client.list(resource, field_selector=selector)
+        except NotFound as error:
+            if resource in CHOICE:
+                raise CommandError(
+                    f"{origin} knows no {resource.kind}s: the operator has not installed its CRDs (is this the right context?)"
+                ) from error
+            return
+        for item in listing.items:
+            _add(world, item)
+        world.warnings += (f"{resource.kind} {wrong.key} cannot be read: {wrong.message}" for wrong in listing.malformed)
+
+    results = await asyncio.gather(*(read(resource) for resource in kinds), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return world
+
+
+def read_files(paths: Iterable[str], stdin: TextIO) -> World:
+    """The objects of files and folders; raises ``CommandError``, also for an object that is there twice."""
+    paths = list(paths)
+    world = World(", ".join("standard input" if path == "-" else path for path in paths), live=False)
+    for found in read_all(paths, stdin):
+        kind, name = type(found.object).__name__, found.object.metadata.name
+        first = world.places.setdefault((kind, name), found.place)
+        if first != found.place:
+            raise CommandError(f"{found.place}: {kind} {name} is in {first} too")
+        _add(world, found.object)
+    return world
+
+
+def look(session: Session, files: Iterable[str], kinds: Iterable[Resource[Any]] = CHOICE) -> World:
+    """The world of a command that only reads: ``files`` if there are any, else the cluster."""
+    files = list(files)
+    if files:
+        return read_files(files, session.stdin)
+    return session.on_cluster(lambda client: read_cluster(client, kinds))
+
+
+def _add(world: World, obj: Any) -> None:
+    match obj:
+        case PackageSource():
+            world.sources[obj.metadata.name] = obj
+        case Package():
+            world.packages[obj.metadata.name] = obj
+        case HelmRelease():
+            world.releases[obj.key] = obj
+        case ArtifactGenerator():
+            world.generators.append(obj)
+        case ExternalArtifact():
+            world.artifacts.append(obj)
+        case OCIRepository() | GitRepository():
+            world.repositories.append(obj)
+        case Namespace():
+            world.namespaces[obj.metadata.name] = obj
+        case _:
+            world.value_secrets.append(obj.metadata.namespace)
