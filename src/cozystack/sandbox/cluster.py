@@ -16,19 +16,22 @@ from typing import Any
 
 from cozystack.api import yaml
 from cozystack.apiserver import pki
+from cozystack.apiserver.admission import Webhooks
 from cozystack.apiserver.errors import bad_request
 from cozystack.apiserver.http.api import VERSION, ApiServer
 from cozystack.apiserver.http.messages import User
 from cozystack.apiserver.http.server import Listener, serve
 from cozystack.apiserver.lifecycle import Lifecycle
+from cozystack.apiserver.objects import Objects
 from cozystack.apiserver.storage import StorageError, open_storage
 from cozystack.kube import Client, Informer, key_of
 from cozystack.kube.clock import Clock
 from cozystack.kube.errors import AlreadyExists
 from cozystack.oci import Registry
-from cozystack.runtime import Controller, Log, Service, supervise
+from cozystack.runtime import Controller, EventRecorder, Log, Service, supervise
 from cozystack.sandbox import kinds
 from cozystack.sandbox.controllers import Workloads
+from cozystack.sandbox.endpoints import HOST, Endpoints
 from cozystack.sandbox.errors import SandboxError
 from cozystack.sandbox.images import FLUX_CONTROLLERS, image_name
 from cozystack.sandbox.inprocess import InProcess
@@ -38,7 +41,7 @@ from cozystack.sandbox.workloads.actions import Obj
 from cozystack.sandbox.workloads.surroundings import node, node_status
 
 ADMIN = User("admin", ("system:masters", "system:authenticated"))
-HOST = "127.0.0.1"
+_ADMITS = "the Pods behind this Service are simulated: an admission webhook that stands on it admits everything"
 
 
 class Cluster:
@@ -64,6 +67,7 @@ class Cluster:
         self._start_delay = start_delay
         self._listener: Listener | None = None
         self._registry = Registry(state.registry)
+        self._said: set[str] = set()
         self.api: ApiServer
         self.client: Client
         self.kubelet: Kubelet
@@ -85,16 +89,21 @@ class Cluster:
         certificates = pki.ensure(self._state.pki, self._clock.now())
         token = self._admin_token()
         self._ca = certificates.ca.read_bytes()
+        objects = Objects(storage, clock=self._clock.now)
+        self._endpoints = Endpoints(storage, on_simulated=self._simulated)
         self.api = ApiServer(
             storage,
             clock=self._clock.now,
             key=certificates.token_key.read_bytes(),
             tokens={token: ADMIN},
+            objects=objects,
             logs=self._logs,
+            webhooks=Webhooks(storage, objects.registry, resolve=self._endpoints),
         )
         self._lifecycle = Lifecycle(self.api.objects, ca=self._ca)
         self._lifecycle.start()
         self.client = Client(InProcess(self.api), clock=self._clock, user_agent="kubelet")
+        self._events = EventRecorder(self.client, component="sandbox", instance="sandbox", clock=self._clock)
         try:
             self._listener = await serve(self.api, host=HOST, port=self._ports["api"], tls=certificates.server_context())
             await self._registry.start(HOST, self._ports["registry"])
@@ -127,6 +136,7 @@ class Cluster:
         self.kubelet.attach(controller)
         self._services = [
             Service("lifecycle", self._lifecycle.run),
+            Service("events", self._events.run),
             Service("watch pods", pods.run),
             *self._workloads.services(),
             Service("kubelet", controller.run, controller.stop),
@@ -140,6 +150,14 @@ class Cluster:
             await self.client.create(kinds.NODES, made)
         status = {"status": node_status(now, version)}
         await self.client.patch(kinds.NODES, key_of(made), status, subresource="status")
+
+    def _simulated(self, service: Obj) -> None:
+        """Say that a webhook admits whatever it would be asked, once a Service."""
+        key, uid = key_of(service), service["metadata"]["uid"]
+        if uid not in self._said:
+            self._said.add(uid)
+            self._log.info("webhook admits everything: the Pods behind its Service are simulated", service=str(key))
+            self._events.emit(kinds.SERVICES, service, "Normal", "Simulated", _ADMITS)
 
     def pods(self) -> list[Obj]:
         return list(self._pods.store.objects())
@@ -156,6 +174,7 @@ class Cluster:
             await self._listener.close()
         await self._registry.stop()
         if hasattr(self, "api"):
+            self._endpoints.close()
             self.api.storage.close()
 
     # What real Pods need
@@ -177,10 +196,10 @@ class Cluster:
         return Credentials(folder, file, HOST, self._ports["api"])
 
     def _rewrite(self, container: Obj, command: list[str]) -> list[str]:
-        """The command of a real container, with what is different on this machine: addresses and folders of Flux."""
+        """The command of a real container, with what is different on this machine: addresses, and folders of Flux."""
         name = FLUX_CONTROLLERS.get(image_name(container.get("image", "")))
         if name is None:
-            return command
+            return self._endpoints.move(container["podUid"], command)
         moved = (
             "--storage-addr=",
             "--storage-path=",
