@@ -1,7 +1,8 @@
 """OpenAPI: the index, the documents of built-in groups as they are embedded, and those of CRDs made from their schemas.
 
 kubectl reads them to explain, to validate and to find out whether a resource takes server-side field validation: for that the
-PATCH operation of a resource carries its kind and a ``fieldValidation`` parameter.
+PATCH operation of a resource carries its kind and a ``fieldValidation`` parameter. Version 2 is made of the same documents, as
+JSON and as protobuf.
 """
 
 from __future__ import annotations
@@ -12,12 +13,18 @@ from typing import Any
 import msgspec
 
 from cozystack.apiserver.errors import no_such_path, not_acceptable
-from cozystack.apiserver.http.messages import Request, Response, json_response
+from cozystack.apiserver.http.messages import JSON_TYPE, Request, Response
+from cozystack.apiserver.openapi.gnostic import encode_document
+from cozystack.apiserver.openapi.v2 import swagger
 from cozystack.apiserver.resources import Registry, ResourceInfo
 
 _encode = msgspec.json.Encoder().encode
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _LIST_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"
+VERSION = "v1.37.2"
+_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+_ASKED_AS_PROTOBUF = frozenset({_V2_PROTOBUF, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"})
+_ANY = frozenset({JSON_TYPE, "application/*", "*/*"})
 
 
 class OpenApi:
@@ -43,11 +50,31 @@ class OpenApi:
                 raise no_such_path()
             return Response(200, document)
         if parts == ["v2"]:
-            accept = request.headers.get("accept", "")
-            if accept and "json" not in accept and "*" not in accept:
-                raise not_acceptable(accept)
-            return json_response({"swagger": "2.0", "info": {"title": "Kubernetes", "version": "v1.37.2"}, "paths": {}})
+            return self._version_2(request.headers.get("accept", ""))
         raise no_such_path()
+
+    def _version_2(self, accept: str) -> Response:
+        for choice in accept.split(",") if accept else (JSON_TYPE,):
+            media = choice.partition(";")[0].strip()
+            if media in _ASKED_AS_PROTOBUF:
+                return Response(200, self._swagger(_V2_PROTOBUF), _V2_PROTOBUF)
+            if media in _ANY:
+                return Response(200, self._swagger(JSON_TYPE))
+        raise not_acceptable(accept)
+
+    def _swagger(self, form: str) -> bytes:
+        if form not in self._documents:
+            read = msgspec.json.decode
+            document = swagger((read(self._document(path) or b"{}") for path in self._all_paths()), version=VERSION)
+            self._documents[form] = encode_document(document) if form == _V2_PROTOBUF else _encode(document)
+        return self._documents[form]
+
+    def _all_paths(self) -> list[str]:
+        """Of every document there is, those that are not of a group included."""
+        return [
+            *self._registry.builtin_paths(),
+            *(path for path in self._paths() if self._registry.builtin_document(path) is None),
+        ]
 
     def _paths(self) -> list[str]:
         custom = {f"apis/{info.group}/{info.version}" for info in self._registry if info.custom}
@@ -124,7 +151,7 @@ def _group_document(infos: list[ResourceInfo]) -> dict[str, Any]:
         }
     return {
         "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": "v1.37.2"},
+        "info": {"title": "Kubernetes", "version": VERSION},
         "paths": paths,
         "components": {"schemas": schemas},
     }
