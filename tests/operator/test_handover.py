@@ -10,7 +10,8 @@ from cozystack.api import names
 from cozystack.api.meta import Key
 from cozystack.api.resources import HELM_RELEASES, PACKAGES, SECRETS
 from cozystack.operator.handback import hand_back
-from support.operator import Obj, Wire, World, component, json_of, package, source
+from cozystack.operator.webhook.registration import CONFIGURATIONS, LABELS, NAME, SECRET, configuration
+from support.operator import Obj, Wire, World, component, json_of, package, plain, source
 
 DB = "acme-db/db"
 COPY = "acme-db/cozystack-values"
@@ -108,6 +109,30 @@ async def test_handing_back_takes_off_what_only_we_understand(world: World) -> N
     assert found["metadata"]["annotations"] == {names.PAUSED_ANNOTATION: "true"}
     again = await hand_back(client, clock=world.clock, lease=LEASE, secret=names.VALUES_SECRET, seconds=60)
     assert again == 0
+
+
+async def given_back(world: World) -> int:
+    client = world.connect(Wire(world.server))
+    return await hand_back(client, clock=world.clock, lease=LEASE, secret=names.VALUES_SECRET, seconds=60)
+
+
+async def test_handing_back_takes_the_webhook_and_its_certificates_along(world: World) -> None:
+    await world.put(
+        configuration(namespace="cozy-system", authorities=b"ca", own="operator", fail_closed=True),
+        plain("v1", "Secret", SECRET, "cozy-system", labels=LABELS, type="kubernetes.io/tls", data={}),
+    )
+    assert await given_back(world) == 2
+    assert not await world.exists(CONFIGURATIONS, NAME)
+    assert not await world.exists(SECRETS, f"cozy-system/{SECRET}")
+
+
+async def test_a_webhook_of_that_name_that_is_not_ours_stays(world: World) -> None:
+    theirs = configuration(namespace="cozy-system", authorities=b"ca", own="operator", fail_closed=False)
+    theirs["metadata"] = {"name": NAME}
+    await world.put(theirs, plain("v1", "Secret", SECRET, "cozy-system", type="Opaque", data={}))
+    assert await given_back(world) == 0
+    assert await world.exists(CONFIGURATIONS, NAME)
+    assert await world.exists(SECRETS, f"cozy-system/{SECRET}")
 
 
 async def test_nothing_is_handed_back_while_an_operator_holds_the_lease(world: World) -> None:

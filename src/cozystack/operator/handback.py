@@ -1,8 +1,8 @@
 """``cozystack-operator hand-back``: leave a cluster as the original operator expects it, and exit.
 
 Takes the lease, so that no operator of ours is at work, then removes what only ours understands: the finalizer that orders
-deletion, and annotations of ours on releases, generators, namespaces and copies of the values. Values, specs and labels stay;
-nothing restarts. What a user wrote (a pause, a permitted move) stays too (D5, D9).
+deletion, annotations of ours on releases, generators, namespaces and copies of the values, and the admission webhook with its
+certificates. Values, specs and labels stay; nothing restarts. What a user wrote (a pause, a permitted move) stays too (D5, D9).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from cozystack.api.resources import ARTIFACT_GENERATORS, HELM_RELEASES, NAMESPAC
 from cozystack.kube import Client, HttpTransport, SystemClock, key_of, load_config
 from cozystack.kube.clock import Clock
 from cozystack.kube.errors import Conflict, KubeError, NotFound
+from cozystack.operator.webhook import registration
 from cozystack.runtime import LeaderElector
 
 USAGE = "cozystack-operator hand-back [--namespace NAME] [--timeout 60s] [--values-secret NAME]"
@@ -85,7 +86,9 @@ async def hand_back(client: Client, *, clock: Clock, lease: Key, secret: str, se
     async def lead() -> None:
         nonlocal changed
         began.set()
-        changed = await strip(client, secret)
+        # The webhook first: nobody answers for it any more, and one that fails closed must hold up nobody.
+        changed = await remove_webhook(client, lease.namespace)
+        changed += await strip(client, secret)
 
     leading = asyncio.ensure_future(elector.run(lead))
     limit = asyncio.ensure_future(clock.sleep(seconds))
@@ -124,6 +127,25 @@ async def strip(client: Client, secret: str) -> int:
         for obj in listing.items:
             changed += await _strip_one(client, plain, obj)
     return changed
+
+
+async def remove_webhook(client: Client, namespace: str) -> int:
+    """Delete the webhook's configuration and its certificates, when they are ours; how many objects that were."""
+    removed = 0
+    secrets = untyped(SECRETS.group, SECRETS.version, SECRETS.kind, SECRETS.plural)
+    for resource, key in (
+        (registration.CONFIGURATIONS, Key("", registration.NAME)),
+        (secrets, Key(namespace, registration.SECRET)),
+    ):
+        found = await client.find(resource, key)
+        if found is None or not registration.LABELS.items() <= (found["metadata"].get("labels") or {}).items():
+            continue
+        try:
+            await client.delete(resource, key, uid=found["metadata"]["uid"])
+        except (NotFound, Conflict):
+            continue
+        removed += 1
+    return removed
 
 
 async def _strip_one(client: Client, resource: Resource[dict[str, Any]], obj: dict[str, Any]) -> bool:
