@@ -1,8 +1,9 @@
 """List and follow 5,000 objects of 4 KB through the client, from the API server in another process.
 
 HelmReleases, with status and ``managedFields`` as the operator and helm-controller write them, and PackageSources. Listing is
-``Client.list`` in pages of 500, decoded into typed objects; the informer also condenses ``managedFields`` as the operator
-does, and fills its store. Memory is what the first list or sync of a new process holds (PSS, free memory given back).
+``Client.list`` in pages of 500, decoded into typed objects; the informer also condenses ``managedFields`` and
+shares equal parts as the operator does, and fills its store. Memory is what the first list or sync of a new process holds (PSS,
+free memory given back).
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from bench.serving import TOKEN, Kind, served
 from cozystack.api.names import PACKAGE_MANAGER
 from cozystack.api.resources import HELM_RELEASES, NAMESPACES, PACKAGE_SOURCES, Resource
 from cozystack.kube import Client, ClusterConfig, HttpTransport, Informer, SystemClock, ownership
+from cozystack.kube.store import Entry
+from cozystack.operator.sharing import shared_parts
 from cozystack.runtime import tune_gc
 
 T = TypeVar("T")
@@ -101,7 +104,8 @@ async def _list(client: Client, resource: Resource[Any]) -> object:
 
 async def _sync(client: Client, resource: Resource[Any]) -> object:
     """The store of an informer that has everything in it."""
-    informer = Informer(client, resource, transform=ownership((PACKAGE_MANAGER,)))
+    transform: Callable[[Any], Entry[Any]] = shared_parts() if resource == PACKAGE_SOURCES else ownership((PACKAGE_MANAGER,))
+    informer = Informer(client, resource, transform=transform)
     running = asyncio.create_task(informer.run())
     await informer.wait_synced()
     running.cancel()

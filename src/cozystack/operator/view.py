@@ -27,6 +27,7 @@ from cozystack.api.resources import (
     Resource,
 )
 from cozystack.kube import ChangeKind, Client, Informer, ownership
+from cozystack.operator.sharing import shared_parts
 from cozystack.operator.takeover import LEGACY_MANAGERS
 from cozystack.planner import Affected, Catalogue, Settings
 from cozystack.runtime import Registry, Service, show_informer
@@ -51,7 +52,7 @@ class View:
         self._informers: list[Informer[Any]] = [
             self.namespaces,
             self.secrets,
-            Informer(client, PACKAGE_SOURCES),
+            Informer(client, PACKAGE_SOURCES, transform=shared_parts()),
             Informer(client, PACKAGES),
             self.releases,
             Informer(client, ARTIFACT_GENERATORS, namespace=system),
