@@ -26,7 +26,7 @@ from cozystack.api.resources import (
     SECRETS,
     Resource,
 )
-from cozystack.kube import ChangeKind, Client, Informer, ownership
+from cozystack.kube import ChangeKind, Client, Informer, forget, ownership
 from cozystack.operator.sharing import shared_parts
 from cozystack.operator.takeover import LEGACY_MANAGERS
 from cozystack.planner import Affected, Catalogue, Settings
@@ -80,8 +80,9 @@ class View:
             self._on_affected(each)
 
     def put(self, obj: Object) -> None:
-        """An object as a write returned it."""
+        """An object as a write returned it; its ``managedFields`` are not kept."""
         if self._is_news(obj):
+            forget(obj)
             self._on_affected(self._edit(obj))
 
     def set_release_data(self, key: Key, holds: tuple[str, ...] | None) -> None:
