@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -166,10 +167,17 @@ async def test_metrics_are_served_as_prometheus_expects_them() -> None:
         assert (await response.text()).endswith("a 1\n")
 
 
-async def test_a_port_that_is_taken_is_an_error() -> None:
+async def test_two_programs_may_listen_on_one_port() -> None:
+    """The old and the new Pod of a rollout, both on the network of one host."""
     first, second = HealthServer(), HealthServer()
     port = await first.start("127.0.0.1", 0)
-    with pytest.raises(OSError, match="address already in use"):
-        await second.start("127.0.0.1", port)
+    assert await second.start("127.0.0.1", port) == port
     await first.stop()
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        assert await seen(session, "/healthz") == (200, "ok")
     await second.stop()
+
+
+async def test_a_port_of_somebody_else_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as theirs, pytest.raises(OSError, match="address already in use"):
+        await HealthServer().start("127.0.0.1", theirs.getsockname()[1])

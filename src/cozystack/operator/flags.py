@@ -43,7 +43,10 @@ class Flag:
 
 FLAGS: tuple[Flag, ...] = (
     Flag("metrics-bind-address", "text", ":8080", "address of the metrics listener; 0 turns it off"),
-    Flag("metrics-secure", "bool", "false", "serve metrics over TLS"),
+    Flag(
+        "metrics-secure", "bool", "false", "serve metrics over TLS, to tokens that may get the non-resource URL /metrics only"
+    ),
+    Flag("metrics-cert-path", "text", "", "folder with tls.crt and tls.key of the metrics listener; one of its own when empty"),
     Flag("health-probe-bind-address", "text", ":8081", "address of the probe listener; 0 turns it off"),
     Flag("leader-elect", "bool", "false", "take the lease before anything is written, so that one operator acts at a time"),
     Flag("leader-election-namespace", "text", "", "namespace of the lease; that of the process when empty"),
@@ -94,6 +97,7 @@ class Options:
 
     metrics_bind_address: str
     metrics_secure: bool
+    metrics_cert_path: str
     health_probe_bind_address: str
     leader_elect: bool
     leader_election_namespace: str
@@ -186,6 +190,10 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
     for name in ("metrics-bind-address", "health-probe-bind-address", "webhook-bind-address"):
         if not is_bind_address(values[name]):
             faults.append(f'--{name} must be host:port, :port or 0 (got "{values[name]}")')
+    if values["metrics-cert-path"] and values["metrics-secure"] not in _TRUE:
+        faults.append("--metrics-cert-path is for --metrics-secure")
+    if values["webhook-fail-closed"] in _TRUE and values["webhook-bind-address"] == "0":
+        faults.append("--webhook-fail-closed is for --webhook-bind-address")
     source = None
     try:
         source = parse_platform_source(

@@ -33,6 +33,7 @@ from cozystack.operator.view import View
 from cozystack.operator.webhook.registration import retire
 from cozystack.planner import Affected, Catalogue, Settings
 from cozystack.runtime import (
+    Access,
     Controller,
     EventRecorder,
     HealthServer,
@@ -51,6 +52,7 @@ from cozystack.runtime import (
 )
 
 if TYPE_CHECKING:
+    from cozystack.operator.serving import ServingCertificate
     from cozystack.operator.webhook.service import Webhook
 
 LEASE = "cozystack-operator.cozystack.io"
@@ -83,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LeadershipLost as error:
         log.error("leadership lost", reason=str(error))
         return 1
-    except KubeError as error:
+    except (KubeError, OSError) as error:
         log.error("cannot go on", reason=str(error))
         return 1
     except KeyboardInterrupt:
@@ -95,6 +97,8 @@ async def run(options: Options, environment: Mapping[str, str], *, clock: Clock,
     """Connect, wait for the lease, operate; returns after a signal."""
     kubeconfig = Path(options.kubeconfig) if options.kubeconfig else None
     config = load_config(kubeconfig, None, environment)
+    namespace = environment.get("POD_NAMESPACE") or config.namespace
+    certificate = _certificate(options, namespace, clock=clock, log=log)
     registry = Registry()
     transport = HttpTransport(config, clock=clock)
     client = Client(
@@ -104,13 +108,12 @@ async def run(options: Options, environment: Mapping[str, str], *, clock: Clock,
         observe=count_requests(registry),
     )
     operator = Operator(client, options, environment, clock=clock, log=log, registry=registry, on_filled=tune_gc)
-    listeners = _listeners(options, registry)
+    listeners = _listeners(options, registry, certificate, client)
     for listener in listeners.values():
         listener.ready("bootstrap", lambda: None if operator.bootstrap.done or not operator.leading else "not finished yet")
     try:
         for (host, port), listener in listeners.items():
             await listener.start(host, port)
-        namespace = environment.get("POD_NAMESPACE") or config.namespace
         webhook = _webhook(operator, options, namespace, registry)
         run_operator = webhook.led(operator.run) if webhook is not None else _without_webhook(operator, namespace)
         if options.leader_elect:
@@ -118,6 +121,8 @@ async def run(options: Options, environment: Mapping[str, str], *, clock: Clock,
         services = [Service("operator", run_operator)]
         if webhook is not None:
             services = [Service("webhook", webhook.run), Service("operator", webhook.first(run_operator))]
+        if certificate is not None:
+            services.insert(0, Service("metrics certificate", certificate.run))
         await supervise(services, clock=clock, finished="operator")
     finally:
         for listener in listeners.values():
@@ -125,14 +130,37 @@ async def run(options: Options, environment: Mapping[str, str], *, clock: Clock,
         await transport.close()
 
 
-def _listeners(options: Options, registry: Registry) -> dict[tuple[str, int], HealthServer]:
+def _certificate(options: Options, namespace: str, *, clock: Clock, log: Log) -> ServingCertificate | None:
+    """The certificate of the metrics, if they are to be served over TLS; raises ``OSError`` when it cannot be loaded."""
+    if not options.metrics_secure or options.metrics_bind_address == "0":
+        return None
+    # Imported here: nobody else needs cryptography.
+    from cozystack.operator.serving import ServingCertificate
+
+    folder = Path(options.metrics_cert_path) if options.metrics_cert_path else None
+    certificate = ServingCertificate(folder=folder, host=f"cozystack-operator.{namespace}.svc", clock=clock, log=log)
+    certificate.load()
+    return certificate
+
+
+def _listeners(
+    options: Options, registry: Registry, certificate: ServingCertificate | None, client: Client
+) -> dict[tuple[str, int], HealthServer]:
     """A server for each address that the flags name: with metrics, with probes, or with both where they are the same."""
     found: dict[tuple[str, int], HealthServer] = {}
-    for address, shown in ((options.metrics_bind_address, registry), (options.health_probe_bind_address, None)):
-        if address != "0":
-            host, _, port = address.rpartition(":")
-            found.setdefault((host or "0.0.0.0", int(port)), HealthServer(registry=shown))  # noqa: S104 - what the flag asks
+    if options.metrics_bind_address != "0":
+        tls = access = None
+        if certificate is not None:
+            tls, access = certificate.context, Access(client, clock=client.clock)
+        found[_address(options.metrics_bind_address)] = HealthServer(registry=registry, tls=tls, access=access)
+    if options.health_probe_bind_address != "0":
+        found.setdefault(_address(options.health_probe_bind_address), HealthServer())
     return found
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host or "0.0.0.0", int(port)  # noqa: S104 - what the flag asks
 
 
 def _webhook(operator: Operator, options: Options, namespace: str, registry: Registry) -> Webhook | None:

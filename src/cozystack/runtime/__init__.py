@@ -10,6 +10,7 @@
 ``metrics``         counters, gauges, histograms
 ``instruments``     the metrics that every program has
 ``health``          ``/metrics``, ``/healthz``, ``/readyz``
+``access``          who may read metrics
 ``logging``         structured logs
 ``tasks``           the services of a program, started and stopped together
 ``memory``          the garbage collector, tuned
@@ -18,6 +19,7 @@
 
 from __future__ import annotations
 
+from cozystack.runtime.access import Access, Refusal
 from cozystack.runtime.clock import Clock, Stuck, SystemClock, VirtualClock, within
 from cozystack.runtime.controller import Backoff, Controller, Done, Permanent, RequeueAfter, Result
 from cozystack.runtime.events import EventRecorder
@@ -31,6 +33,7 @@ from cozystack.runtime.scheduler import Scheduler
 from cozystack.runtime.tasks import Service, supervise
 
 __all__ = [
+    "Access",
     "Backoff",
     "Clock",
     "Controller",
@@ -44,6 +47,7 @@ __all__ = [
     "LeadershipLost",
     "Log",
     "Permanent",
+    "Refusal",
     "Registry",
     "RequeueAfter",
     "Result",

@@ -1,15 +1,21 @@
 """The HTTP endpoint of a program: ``/metrics``, ``/healthz``, ``/readyz``, with named checks.
 
 A check says what is wrong, in a few words; the answer to a failed one names it, and ``?verbose`` lists all. Single checks are
-at ``/healthz/NAME`` and ``/readyz/NAME``.
+at ``/healthz/NAME`` and ``/readyz/NAME``. With TLS, all of it is over TLS; with ``access``, metrics are for those who may get
+``/metrics``, checks for everybody, since the kubelet has no token.
+
+Two processes on one host, such as the old and the new Pod of a rollout, may listen on one port: the kernel spreads connections
+over them.
 """
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
+from cozystack.runtime.access import Access
 from cozystack.runtime.metrics import Registry
 
 Check = Callable[[], str | None]
@@ -21,8 +27,12 @@ _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 class HealthServer:
     """``healthz`` fails when a liveness check fails, ``readyz`` when any check fails. Without a registry: no ``/metrics``."""
 
-    def __init__(self, *, registry: Registry | None = None) -> None:
+    def __init__(
+        self, *, registry: Registry | None = None, tls: ssl.SSLContext | None = None, access: Access | None = None
+    ) -> None:
         self._registry = registry
+        self._tls = tls
+        self._access = access
         self._live: dict[str, Check] = {}
         self._ready: dict[str, Check] = {}
         self._runner: web.AppRunner | None = None
@@ -46,7 +56,7 @@ class HealthServer:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:
-            await web.TCPSite(runner, host, port).start()
+            await web.TCPSite(runner, host, port, ssl_context=self._tls, reuse_port=True).start()
         except OSError:
             await runner.cleanup()
             raise
@@ -60,6 +70,11 @@ class HealthServer:
             self._runner = None
 
     async def _metrics(self, request: web.Request) -> web.Response:
+        if self._access is not None:
+            refusal = await self._access.refusal(request.headers.get("Authorization", ""), "/metrics")
+            if refusal is not None:
+                headers = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
+                return web.Response(status=refusal.status, text=f"{refusal.message}\n", headers=headers)
         text = self._registry.text() if self._registry is not None else ""
         return web.Response(body=text.encode(), headers={"Content-Type": _EXPOSITION})
 
