@@ -6,7 +6,6 @@ streams, time. The cluster is asked only when somebody reads from it.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -59,13 +58,16 @@ class Session:
 
     def on_cluster(self, work: Callable[[Client], Awaitable[T]]) -> T:
         """The result of ``work`` with a client for the cluster; raises ``KubeError``."""
-        from cozystack.kube import Client, HttpTransport, SystemClock, load_config
+        import asyncio
+
+        from cozystack.cozypkg.http import StreamTransport
+        from cozystack.kube import Client, SystemClock, load_config
 
         config = load_config(self.kubeconfig, self.context, self.env)
         clock = self.clock or SystemClock()
 
         async def run() -> T:
-            transport = HttpTransport(config, clock=clock, interactive=self.interactive)
+            transport = StreamTransport(config, clock=clock, interactive=self.interactive)
             try:
                 return await work(
                     Client(

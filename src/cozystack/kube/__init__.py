@@ -16,16 +16,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from cozystack.kube.apply import Applier, ApplyOutcome, needs_apply
 from cozystack.kube.client import Call, Client, Listing, Malformed, WatchEvent
 from cozystack.kube.clock import Clock, SystemClock, within
 from cozystack.kube.config import ClusterConfig, ExecConfig, load_config
 from cozystack.kube.discovery import Discovery
-from cozystack.kube.http import HttpTransport
 from cozystack.kube.informer import ChangeKind, Handler, Informer, Transform
 from cozystack.kube.ownership import forget, ownership
 from cozystack.kube.store import AppliedFields, Entry, Store, key_of
 from cozystack.kube.transport import Response, ResponseStream, Transport
+
+if TYPE_CHECKING:
+    from cozystack.kube.http import HttpTransport
 
 __all__ = [
     "AppliedFields",
@@ -58,3 +62,12 @@ __all__ = [
     "ownership",
     "within",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """``HttpTransport`` is loaded when it is asked for: its library takes longer to load than all the rest."""
+    if name != "HttpTransport":
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    from cozystack.kube.http import HttpTransport
+
+    return HttpTransport
