@@ -14,7 +14,7 @@ from typing import Final
 
 from cozystack.sandbox.workloads.actions import Obj
 
-PROGRAMS: Final = {"cozystack-operator": "cozystack.operator.main"}
+PROGRAMS: Final = {"cozystack-operator": "cozystack.operator.main", "cozystack-migrate": "cozystack.migrate.main"}
 FLUX_CONTROLLERS: Final = {"source-controller": "source", "source-watcher": "watcher", "helm-controller": "helm"}
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 
