@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cozystack.api.cozystack import API_VERSION, Package, PackageSource
 from cozystack.planner import Catalogue
-from cozystack.planner.closure import Closure, Deletion, Obstacle, Step, closure, plan_deletion, unneeded
+from cozystack.planner.closure import Closure, Deletion, Obstacle, Step, closure, needs, plan_deletion, unneeded
 
 Variants = dict[str, list[str]]
 
@@ -253,6 +253,14 @@ def test_the_platform_what_must_stay_and_what_a_bundle_made_say_so() -> None:
         ("cozystack.cozystack-platform", "it is the platform itself, which holds all PackageSources", ""),
         ("kept", "it carries the label platform.cozystack.io/no-delete", ""),
     ]
+
+
+def test_chains_say_why_something_is_installed() -> None:
+    world = view(*ACME, package("crds"), package("net", "flannel"), package("db"), package("app"))
+    assert needs(world, "crds") == (("app", "db", "crds"),)
+    assert needs(world, "app") == ()
+    loop = view(source("a", {"default": ["b"]}), source("b", {"default": ["a"]}), package("a"), package("b"))
+    assert needs(loop, "a") == (("b", "a"),)
 
 
 NAMES = ("a", "b", "c", "d", "e", "f")

@@ -21,6 +21,9 @@ from cozystack.cozypkg.errors import CommandError
 
 Wanted: TypeAlias = Package | PackageSource
 
+SOURCES = Path("core/platform/sources")
+"""Where a package repository has its PackageSources; of such a folder nothing else is read, the rest being charts."""
+
 _TYPES: dict[str, type[Package] | type[PackageSource]] = {"Package": Package, "PackageSource": PackageSource}
 
 
@@ -51,7 +54,11 @@ def read_all(paths: Iterable[str], stdin: TextIO) -> list[Found]:
 
 def _read(path: str, stdin: TextIO) -> Iterator[Found]:
     if path == "-":
-        yield from parse(stdin.read(), source="standard input")
+        try:
+            text = stdin.read()
+        except UnicodeDecodeError as error:
+            raise CommandError(f"standard input: byte {error.start + 1} is no UTF-8") from error
+        yield from parse(text, source="standard input")
         return
     try:
         for file in _files(Path(path)):
@@ -64,11 +71,17 @@ def _files(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    for folder, folders, names in os.walk(path):
+    if (path / SOURCES).is_dir():
+        path /= SOURCES
+    for folder, folders, names in os.walk(path, onerror=_raise):
         folders.sort()
         for name in sorted(names):
             if name.endswith((".yaml", ".yml")):
                 yield Path(folder, name)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def parse(text: str | bytes, *, source: str) -> Iterator[Found]:

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from cozystack import __version__
+from cozystack.cozypkg.errors import CommandError
 
 if TYPE_CHECKING:
-    from cozystack.kube import Client, Clock
+    from cozystack.kube import Client, Clock, ClusterConfig
+    from cozystack.kube.errors import KubeError
 
 T = TypeVar("T")
 
@@ -57,16 +59,17 @@ class Session:
         self.stderr.flush()
 
     def on_cluster(self, work: Callable[[Client], Awaitable[T]]) -> T:
-        """The result of ``work`` with a client for the cluster; raises ``KubeError``."""
+        """The result of ``work`` with a client for the cluster; raises ``CommandError`` for whatever it leaves unhandled."""
         import asyncio
 
         from cozystack.cozypkg.http import StreamTransport
         from cozystack.kube import Client, SystemClock, load_config
+        from cozystack.kube.errors import KubeError
 
-        config = load_config(self.kubeconfig, self.context, self.env)
+        config: ClusterConfig | None = None
         clock = self.clock or SystemClock()
 
-        async def run() -> T:
+        async def run(config: ClusterConfig) -> T:
             transport = StreamTransport(config, clock=clock, interactive=self.interactive)
             try:
                 return await work(
@@ -81,4 +84,25 @@ class Session:
             finally:
                 await transport.close()
 
-        return asyncio.run(run())
+        try:
+            config = load_config(self.kubeconfig, self.context, self.env)
+            return asyncio.run(run(config))
+        except KubeError as error:
+            raise CommandError(_sentence(error, config)) from error
+
+
+def _sentence(error: KubeError, config: ClusterConfig | None) -> str:
+    """What went wrong between here and the cluster, for a person."""
+    from cozystack.kube.errors import ApiError, Forbidden, InternalError, ServerTimeout, ServiceUnavailable, Unauthorized
+
+    if config is None or not isinstance(error, ApiError):
+        return str(error)
+    match error:
+        case Unauthorized():
+            user = f"context {config.context}" if config.context else config.source or "this program"
+            return f"the cluster at {config.server} does not accept the credentials of {user}: have they expired?"
+        case Forbidden():
+            return f"the cluster does not allow it: {error.message}"
+        case InternalError() | ServerTimeout() | ServiceUnavailable():
+            return f"the cluster at {config.server} is not well: {error.message}"
+    return error.message

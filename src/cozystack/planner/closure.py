@@ -319,6 +319,28 @@ def unneeded(view: Catalogue, *, without: Collection[str] = ()) -> set[str]:
     return left.keys() - _reached(wanted, view.dependencies)
 
 
+def needs(view: Catalogue, name: str) -> tuple[tuple[str, ...], ...]:
+    """Why something is installed: from each Package that nothing else needs, the shortest chain that leads to ``name``.
+
+    Shortest chains first, then by name. Where everything that needs it is needed in a loop, each that needs it is a beginning.
+    """
+    next_on: dict[str, str] = {}
+    waiting = [name]
+    for node in waiting:
+        for dependent in sorted(view.dependents(node)):
+            if dependent != name and dependent not in next_on:
+                next_on[dependent] = node
+                waiting.append(dependent)
+    tops = [node for node in next_on if not set(view.dependents(node)) - {node}]
+    chains = []
+    for top in tops or sorted(set(view.dependents(name)) - {name}):
+        chain = [top]
+        while chain[-1] != name:
+            chain.append(next_on[chain[-1]])
+        chains.append(tuple(chain))
+    return tuple(sorted(chains, key=lambda chain: (len(chain), chain)))
+
+
 def plan_deletion(view: Catalogue, roots: Iterable[str], *, cascade: bool = True, autoremove: bool = False) -> DeletionPlan:
     """What goes, and in which order. Without ``cascade`` nothing goes that something else needs."""
     roots = list(dict.fromkeys(roots))
@@ -402,6 +424,7 @@ __all__ = [
     "bundle",
     "closure",
     "dependents",
+    "needs",
     "plan_deletion",
     "protection",
     "unneeded",
