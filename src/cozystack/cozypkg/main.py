@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -16,6 +16,8 @@ from cozystack.cozypkg.session import Session
 
 COMMANDS = {
     "list": "List the packages that can be installed, or those that are.",
+    "plan": "Show what a change would do.",
+    "apply": "Do exactly what a saved plan says.",
 }
 """Every command and what it does, in the order of the help; its module is ``commands.<name>``."""
 
@@ -59,6 +61,7 @@ def run(args: list[str], session: Session | None = None) -> int:
     session = session or Session()
     try:
         result = cli.main(args=args, prog_name="cozypkg", standalone_mode=False, obj=session)
+        session.stdout.flush()
     except (click.exceptions.Abort, KeyboardInterrupt):
         session.tell("stopped")
         return Exit.INTERRUPTED
@@ -69,20 +72,25 @@ def run(args: list[str], session: Session | None = None) -> int:
         session.tell(f"cozypkg: {error}")
         return error.code
     except BrokenPipeError:
-        # Whoever read the output has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output has seen enough; the interpreter must not try to write the rest.
+        _drop(session.stdout)
         return Exit.FAILED
     except OSError as error:
-        session.tell(f"cozypkg: {Path(str(error.filename)).name + ': ' if error.filename else ''}{error.strerror or error}")
-        return Exit.FAILED
-    except Exception as error:
-        from cozystack.kube.errors import KubeError
-
-        if not isinstance(error, KubeError):
-            raise
-        session.tell(f"cozypkg: {error}")
+        _drop(session.stdout)
+        where = f"{error.filename}: " if error.filename else ""
+        session.tell(f"cozypkg: {where}{(error.strerror or str(error)).lower()}")
         return Exit.FAILED
     return result if isinstance(result, int) else Exit.OK
+
+
+def _drop(stream: TextIO) -> None:
+    """Let nothing more be written to a stream that cannot take it."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    except OSError:
+        pass
 
 
 def main() -> int:
