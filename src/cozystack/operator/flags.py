@@ -7,6 +7,7 @@ at once (decision D8): ``OptionsError.faults``. Specification: operator 2.1, 2.4
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -56,7 +57,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("flux-registry", "text", "ghcr.io/fluxcd", "registry and path that Flux's images are pulled from"),
     Flag("flux-ready-timeout", "text", "5m", "how long Flux may take to become available before that is reported"),
     Flag("disable-telemetry", "bool", "false", "send no telemetry"),
-    Flag("telemetry-endpoint", "text", "", "where telemetry is sent; nothing is sent while empty"),
+    Flag("telemetry-endpoint", "text", "", "http(s) address that telemetry is sent to; nothing is sent while empty"),
     Flag("telemetry-interval", "text", "15m", "time between telemetry reports"),
     Flag("helmrelease-interval", "text", "5m", "spec.interval of every HelmRelease"),
     Flag("helmrelease-retry-interval", "text", "30s", "time between attempts of a failing install or upgrade"),
@@ -105,6 +106,9 @@ class Options:
     install_flux: bool
     flux_registry: str
     flux_ready_timeout: timedelta
+    disable_telemetry: bool
+    telemetry_endpoint: str
+    telemetry_interval: timedelta
     helmrelease_interval: timedelta
     helmrelease_retry_interval: timedelta
     helmrelease_install_timeout: timedelta
@@ -190,6 +194,8 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
     for name in ("metrics-bind-address", "health-probe-bind-address", "webhook-bind-address"):
         if not is_bind_address(values[name]):
             faults.append(f'--{name} must be host:port, :port or 0 (got "{values[name]}")')
+    if values["telemetry-endpoint"] and not re.fullmatch(r"https?://[^\s/]\S*", values["telemetry-endpoint"]):
+        faults.append(f'--telemetry-endpoint must start with https:// or http:// (got "{values["telemetry-endpoint"]}")')
     if values["metrics-cert-path"] and values["metrics-secure"] not in _TRUE:
         faults.append("--metrics-cert-path is for --metrics-secure")
     if values["webhook-fail-closed"] in _TRUE and values["webhook-bind-address"] == "0":

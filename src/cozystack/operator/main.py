@@ -29,6 +29,7 @@ from cozystack.operator.flags import FlagSyntaxError, HelpRequested, Options, Op
 from cozystack.operator.measures import Measures
 from cozystack.operator.reconcilers import Reconcilers
 from cozystack.operator.replicator import Replicator
+from cozystack.operator.telemetry import Report, Send, Telemetry, post, report
 from cozystack.operator.view import View
 from cozystack.operator.webhook.registration import retire
 from cozystack.planner import Affected, Catalogue, Settings
@@ -233,6 +234,7 @@ class Operator:
         registry: Registry | None = None,
         random: Random | None = None,
         on_filled: Callable[[], None] = lambda: None,
+        send: Send = post,
     ) -> None:
         self.client = client
         self.clock = clock
@@ -245,7 +247,8 @@ class Operator:
         self._random = random or Random()  # noqa: S311 - spreads retries
         self._registry = registry or Registry()
         self._observe = count_reconciles(self._registry)
-        version = environment.get("COZYSTACK_VERSION") or __version__
+        self._send = send
+        self._version = version = environment.get("COZYSTACK_VERSION") or __version__
         self.bootstrap = Bootstrap(
             client, options, clock=clock, random=self._random, environment=environment, version=version, log=log
         )
@@ -302,10 +305,34 @@ class Operator:
                 *view.services(),
                 *(Service(f"controller {c.name}", c.run, c.stop) for c in controllers),
                 Service("view", fill),
+                *([Service("telemetry", self._telemetry)] if self._reports else []),
             ],
             clock=self.clock,
             signals=False,
         )
+
+    @property
+    def _reports(self) -> bool:
+        return bool(self._options.telemetry_endpoint) and not self._options.disable_telemetry
+
+    async def _telemetry(self) -> None:
+        """Report to whoever the flags name, once everything is known."""
+        options, catalogue = self._options, await self.filled_catalogue()
+
+        async def make() -> Report:
+            return await report(
+                self.client,
+                catalogue,
+                version=self._version,
+                dependency_gate=options.dependency_gate,
+                ordered_deletion=options.ordered_deletion,
+                webhook=options.webhook_bind_address != "0",
+            )
+
+        interval = options.telemetry_interval.total_seconds()
+        await Telemetry(
+            make, endpoint=options.telemetry_endpoint, interval=interval, clock=self.clock, log=self.log, send=self._send
+        ).run()
 
     async def filled_catalogue(self) -> Catalogue:
         """What the operator knows of the cluster, once it leads and knows everything."""
