@@ -30,16 +30,20 @@ def test_each_value_has_the_last_layer_that_set_it() -> None:
 
 def test_a_difference_names_both_sides_and_where_they_come_from() -> None:
     assert list(value_changes((CHART,), (CHART, PACKAGE))) == [
-        ValueChange(path="debug", old=False, old_from="values.yaml", new_from="Package acme.db"),
-        ValueChange(path="extra", old={"a": 1}, new="none", old_from="values.yaml", new_from="Package acme.db"),
-        ValueChange(path="image.tag", old="v1", new="v2", old_from="values.yaml", new_from="Package acme.db"),
+        ValueChange(path="debug", steps=("debug",), old=False, old_from="values.yaml", new_from="Package acme.db"),
+        ValueChange(
+            path="extra", steps=("extra",), old={"a": 1}, new="none", old_from="values.yaml", new_from="Package acme.db"
+        ),
+        ValueChange(
+            path="image.tag", steps=("image", "tag"), old="v1", new="v2", old_from="values.yaml", new_from="Package acme.db"
+        ),
     ]
 
 
 def test_values_of_a_secret_are_told_but_not_shown() -> None:
     assert list(value_changes((CHART,), (CHART, PLATFORM))) == [
-        ValueChange(path="_cluster.host", new_from="cozystack-values", hidden=True),
-        ValueChange(path="replicas", old_from="values.yaml", new_from="cozystack-values", hidden=True),
+        ValueChange(path="_cluster.host", steps=("_cluster", "host"), new_from="cozystack-values", hidden=True),
+        ValueChange(path="replicas", steps=("replicas",), old_from="values.yaml", new_from="cozystack-values", hidden=True),
     ]
 
 

@@ -12,12 +12,22 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from cozystack.api import names, yaml
-from cozystack.api.cozystack import API_VERSION, Component, Package, PackageSource, PackageSourceSpec, SourceRef, Variant
+from cozystack.api.cozystack import (
+    API_VERSION,
+    Component,
+    Install,
+    Package,
+    PackageSource,
+    PackageSourceSpec,
+    PackageSpec,
+    SourceRef,
+    Variant,
+)
 from cozystack.api.flux import HelmRelease, OutputArtifact
 from cozystack.api.meta import Key, ObjectMeta
 from cozystack.cozypkg.documents import Place
@@ -32,6 +42,7 @@ from cozystack.oci import OciError, Reference, RegistryClient, pack, read_archiv
 from cozystack.planner import Catalogue, plan_source
 
 Object = dict[str, Any]
+T = TypeVar("T")
 
 PLATFORM = "core/platform"
 SOURCES = f"{PLATFORM}/sources"
@@ -68,7 +79,7 @@ class Repository:
     origin: str
     files: Mapping[str, bytes]
     folder: Path | None = None
-    _outputs: dict[str, dict[str, OutputArtifact]] = field(default_factory=dict)
+    _outputs: dict[str, tuple[PackageSource, dict[str, OutputArtifact]]] = field(default_factory=dict)
 
     def place(self, path: str) -> str:
         """A path of the repository as people find it."""
@@ -108,10 +119,11 @@ class Repository:
 
     def artifact(self, source: PackageSource, artifact: str) -> dict[str, bytes]:
         """The files of one artifact; raises ``RenderError``."""
-        cached = self._outputs.get(source.metadata.name)
-        if cached is None:
-            cached = self._outputs[source.metadata.name] = self.outputs(source)
-        output = cached.get(artifact)
+        known, outputs = self._outputs.get(source.metadata.name, (None, {}))
+        if known is not source:
+            outputs = self.outputs(source)
+            self._outputs[source.metadata.name] = source, outputs
+        output = outputs.get(artifact)
         if output is None or source.spec.source_ref is None:
             raise RenderError(f"PackageSource {source.metadata.name} makes no artifact {artifact}")
         try:
@@ -241,21 +253,17 @@ class Renderer:
         )
 
 
-def rendering(work: Callable[[Renderer], Awaitable[None]], *, workers: int = 1) -> None:
-    """Run ``work`` with a Helm; raises ``CommandError`` where there is none."""
-
-    async def run() -> None:
-        with tempfile.TemporaryDirectory(prefix="cozypkg-") as folder:
-            try:
-                helm = await open_helm(state=Path(folder), workers=workers)
-            except HelmError as error:
-                raise CommandError(str(error)) from error
-            try:
-                await work(Renderer(helm, Path(folder)))
-            finally:
-                await helm.close()
-
-    asyncio.run(run())
+async def with_renderer(work: Callable[[Renderer], Awaitable[T]], *, workers: int = 1) -> T:
+    """The result of ``work`` with a Helm; raises ``CommandError`` where there is none."""
+    with tempfile.TemporaryDirectory(prefix="cozypkg-") as folder:
+        try:
+            helm = await open_helm(state=Path(folder), workers=workers)
+        except HelmError as error:
+            raise CommandError(str(error)) from error
+        try:
+            return await work(Renderer(helm, Path(folder)))
+        finally:
+            await helm.close()
 
 
 def reader(values_secret: Mapping[str, str] | None) -> Callable[[str, Key], Awaitable[dict[str, str] | None]]:
@@ -271,7 +279,8 @@ def reader(values_secret: Mapping[str, str] | None) -> Callable[[str, Key], Awai
 def platform_source(variant: str) -> PackageSource:
     """As much of the platform's own PackageSource as its chart needs: the values file of the variant over the chart's own."""
     files = ("values.yaml",) if variant == names.DEFAULT_VARIANT else ("values.yaml", f"values-{variant}.yaml")
-    component = Component(name="platform", path=PLATFORM, values_files=files)
+    install = Install(namespace=PLATFORM_RELEASE.namespace, release_name=PLATFORM_RELEASE.name)
+    component = Component(name="platform", path=PLATFORM, values_files=files, install=install)
     return PackageSource(
         api_version=API_VERSION,
         kind="PackageSource",
@@ -280,6 +289,16 @@ def platform_source(variant: str) -> PackageSource:
             source_ref=SourceRef(kind="OCIRepository", name="cozystack-platform", namespace=names.SYSTEM_NAMESPACE, path="/"),
             variants=(Variant(name=variant, components=(component,)),),
         ),
+    )
+
+
+def platform_package(variant: str) -> Package:
+    """The Package of the platform itself."""
+    return Package(
+        api_version=API_VERSION,
+        kind="Package",
+        metadata=ObjectMeta(name=names.PLATFORM_PACKAGE),
+        spec=PackageSpec(variant=variant),
     )
 
 

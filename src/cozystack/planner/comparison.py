@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from cozystack.api import names
 from cozystack.api.cozystack import Package, PackageSource
 from cozystack.api.flux import HelmRelease
 from cozystack.api.meta import Key
@@ -158,7 +159,7 @@ def compare(
         sorted(_release_changes(before, after, old, new, live, frozenset(changed_charts)), key=lambda change: change.key)
     )
     packages = {change.package for change in changes}
-    waves = graph.waves({name: after.dependencies(name) for name in packages if after.package(name) is not None})
+    waves = _waves(after, packages)
     structural_old, structural_new = _structural(old), _structural(new)
     return Comparison(
         objects=tuple(_object_changes(before, after)),
@@ -169,6 +170,15 @@ def compare(
         solved_problems=tuple(problem for problem in structural_old if problem not in structural_new),
         pending=sum(release.action != "none" for plan in old.packages.values() for release in plan.releases) if live else 0,
     )
+
+
+def _waves(after: Catalogue, packages: Collection[str]) -> tuple[tuple[str, ...], ...]:
+    """The platform's own Package comes before everything: what it brings says what the others are."""
+    waves = graph.waves({name: after.dependencies(name) for name in packages if after.package(name) is not None})
+    if not any(names.PLATFORM_PACKAGE in wave and len(wave) > 1 for wave in waves):
+        return waves
+    others = (tuple(name for name in wave if name != names.PLATFORM_PACKAGE) for wave in waves)
+    return ((names.PLATFORM_PACKAGE,), *(wave for wave in others if wave))
 
 
 def field_changes(old: Any, new: Any, path: str) -> Iterator[FieldChange]:
@@ -243,7 +253,7 @@ def _spec(obj: Package | PackageSource) -> dict[str, Any]:
 def _named(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _named(item) for key, item in value.items()}
-    if isinstance(value, list) and value and all(isinstance(item, dict) and "name" in item for item in value):
+    if isinstance(value, list | tuple) and value and all(isinstance(item, dict) and "name" in item for item in value):
         found = {item["name"]: {key: _named(part) for key, part in item.items() if key != "name"} for item in value}
         return found if len(found) == len(value) else value
     return value

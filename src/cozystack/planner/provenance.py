@@ -27,6 +27,8 @@ class ValueChange(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
     """One value that differs, where it came from and where it comes from now; hidden values are ``UNSET`` on both sides."""
 
     path: str
+    steps: tuple[str, ...] = ()
+    """The path, key by key."""
     old: Any | UnsetType = UNSET
     new: Any | UnsetType = UNSET
     old_from: str = ""
@@ -66,6 +68,7 @@ def value_changes(old: Sequence[Layer], new: Sequence[Layer]) -> Iterator[ValueC
         hidden = any(layer is not None and layer.secret for layer in (was, is_now))
         yield ValueChange(
             path=next(iter(field_changes(UNSET, _nested(path), ""))).path,
+            steps=path,
             old=UNSET if hidden else left,
             new=UNSET if hidden else right,
             old_from=was.label if was is not None else "",

@@ -1,0 +1,75 @@
+"""``cozypkg apply``: do exactly what a saved plan says, or nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cozystack.api.meta import Key
+from cozystack.api.resources import PACKAGE_SOURCES, PACKAGES, Resource
+from cozystack.cozypkg.commands.plan import server_of
+from cozystack.cozypkg.errors import CommandError, Exit
+from cozystack.cozypkg.options import cluster_options, dry_run_option, yes_option
+from cozystack.cozypkg.prompts import confirm
+from cozystack.cozypkg.savedplan import SavedPlan, check, load
+from cozystack.cozypkg.session import MANAGER, Session
+from cozystack.cozypkg.world import STATE, read_cluster
+
+if TYPE_CHECKING:
+    from cozystack.kube import Client
+
+_RESOURCES: dict[str, Resource[Any]] = {"Package": PACKAGES, "PackageSource": PACKAGE_SOURCES}
+
+
+@click.command("apply")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@yes_option
+@dry_run_option
+@cluster_options
+def command(session: Session, file: Path, yes: bool, dry_run: bool) -> None:
+    """Do what a plan of `cozypkg plan --out FILE` says; refused when the cluster is not what it was made for."""
+    plan = load(file)
+    session.on_cluster(lambda client: _check(plan, client, session))
+    for edit in plan.edits:
+        session.tell(f"  {'+' if edit.action == 'apply' else '-'} {edit.kind} {edit.name}")
+    if not plan.edits:
+        session.tell("the plan holds nothing to write")
+        return
+    if dry_run:
+        return
+    confirm(session, f"Write {len(plan.edits)} object{'s' if len(plan.edits) > 1 else ''}?", yes=yes)
+    session.on_cluster(lambda client: _apply(plan, client, session))
+
+
+async def _check(plan: SavedPlan, client: Client, session: Session) -> None:
+    check(plan, server_of(session), await read_cluster(client, STATE))
+
+
+async def _apply(plan: SavedPlan, client: Client, session: Session) -> None:
+    """A dry run of everything comes first, so that what the API server refuses is refused before anything is written."""
+    from cozystack.kube.errors import Conflict, KubeError, NotFound
+
+    # Somebody may have taken a while to answer the question.
+    await _check(plan, client, session)
+    for dry_run in (True, False):
+        done = 0
+        for edit in plan.edits:
+            resource = _RESOURCES[edit.kind]
+            try:
+                if edit.action == "apply":
+                    await client.apply(resource, edit.value, manager=MANAGER, force=True, dry_run=dry_run)
+                else:
+                    await client.delete(resource, Key("", edit.name), uid=edit.uid, dry_run=dry_run)
+            except (Conflict, NotFound) as error:
+                raise CommandError(f"{edit.kind} {edit.name}: {error.message}; {_told(done)}", code=Exit.MOVED) from error
+            except KubeError as error:
+                raise CommandError(f"{edit.kind} {edit.name}: {error}; {_told(done)}") from error
+            if not dry_run:
+                done += 1
+                session.tell(f"{'deleted' if edit.action == 'delete' else 'wrote'} {edit.kind} {edit.name}")
+
+
+def _told(done: int) -> str:
+    return f"{done} written before it stay" if done else "nothing was written"
