@@ -45,12 +45,14 @@ def call(
     *args: str | Path,
     stdin: str = "",
     terminal: bool = False,
+    screen: bool = False,
     kubeconfig: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Result:
-    """``terminal``: standard input and error are one (questions may be asked); standard output is a pipe all the same."""
+    """``terminal``: standard input and error are one (questions may be asked); standard output is a pipe all the same, but
+    for ``screen``."""
     stream = Terminal if terminal else Pipe
-    out, err = Pipe(), stream()
+    out, err = Terminal() if screen else Pipe(), stream()
     session = Session(
         kubeconfig=kubeconfig,
         env=dict(env or {"HOME": "/nonexistent"}),

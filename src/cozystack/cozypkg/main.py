@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import redirect_stdout
 from importlib import import_module
+from keyword import iskeyword
 from typing import TextIO
 
 import click
@@ -16,10 +18,14 @@ from cozystack.cozypkg.session import Session
 
 COMMANDS = {
     "list": "List the packages that can be installed, or those that are.",
+    "show": "Show one package: variants, components, what it needs and who needs it.",
+    "search": "Find packages by name or by what is in them.",
+    "why": "Say why a package is installed.",
     "plan": "Show what a change would do.",
     "apply": "Do exactly what a saved plan says.",
+    "version": "Say the versions of this program and of the cluster.",
 }
-"""Every command and what it does, in the order of the help; its module is ``commands.<name>``."""
+"""Every command and what it does, in the order of the help; its module is ``commands.<name>``, with ``_`` after a keyword."""
 
 
 class Commands(click.Group):
@@ -31,7 +37,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"cozystack.cozypkg.commands.{cmd_name.replace('-', '_')}").command
+        module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name.replace("-", "_")
+        command: click.Command = import_module(f"cozystack.cozypkg.commands.{module}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -60,7 +67,8 @@ def run(args: list[str], session: Session | None = None) -> int:
     """One call of the program with its arguments; the exit code. Nothing is raised on purpose."""
     session = session or Session()
     try:
-        result = cli.main(args=args, prog_name="cozypkg", standalone_mode=False, obj=session)
+        with redirect_stdout(session.stdout):
+            result = cli.main(args=args, prog_name="cozypkg", standalone_mode=False, obj=session)
         session.stdout.flush()
     except (click.exceptions.Abort, KeyboardInterrupt):
         session.tell("stopped")

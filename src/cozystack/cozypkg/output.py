@@ -55,12 +55,12 @@ def write_yaml(value: Any, out: TextIO) -> None:
 
 
 def plain(obj: Any) -> dict[str, Any]:
-    """An API object as JSON values, as kubectl would show it: without ``managedFields``."""
+    """An API object as JSON values, as kubectl would show it: in the usual order, without ``managedFields``."""
     import msgspec
 
     value: dict[str, Any] = msgspec.to_builtins(obj)
     value.get("metadata", {}).pop("managedFields", None)
-    return value
+    return {name: value[name] for name in ("apiVersion", "kind", "metadata", "spec", "status") if value.get(name)}
 
 
 def _line(text: str) -> str:

@@ -2,42 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import click
 
 from cozystack.api.cozystack import Package, PackageSource
-from cozystack.api.meta import find_condition
+from cozystack.api.meta import Key, find_condition
 from cozystack.cozypkg.options import cluster_options, files_option, output_option
 from cozystack.cozypkg.output import Column, Format, plain, write_json, write_table, write_yaml
 from cozystack.cozypkg.session import Session
 from cozystack.cozypkg.world import CHOICE, STATE, World, look
-from cozystack.planner.selection import Installed, find_variant, release_key
+from cozystack.planner.closure import AS_DEPENDENCY, INSTALLED_AS_ANNOTATION
+from cozystack.planner.progress import standing
+from cozystack.planner.selection import find_variant, release_key
 
 if TYPE_CHECKING:
     from cozystack.planner import Catalogue
 
 _OFFERED = (Column("NAME"), Column("VARIANTS", shrinks=True), Column("READY"), Column("STATUS", shrinks=True))
-_INSTALLED = (Column("NAME"), Column("VARIANT", shrinks=True), Column("READY"), Column("STATUS", shrinks=True))
+_INSTALLED = (
+    Column("NAME"),
+    Column("VARIANT", shrinks=True),
+    Column("READY"),
+    Column("STATE", wide=True),
+    Column("RELEASES", wide=True),
+    Column("ASKED FOR", wide=True),
+    Column("STATUS", shrinks=True),
+)
+_ORDER = {"False": 0, "Unknown": 1, "True": 2}
 
 
 @click.command("list")
 @click.option("-i", "--installed", is_flag=True, help="List what is installed.")
 @click.option("--components", is_flag=True, help="Add a row for every component.")
+@click.option(
+    "--sort", type=click.Choice(["name", "ready"]), default="name", help="ready: what is not, first.  [default: name]"
+)
 @files_option()
 @output_option()
 @cluster_options
-def command(session: Session, installed: bool, components: bool, files: tuple[str, ...], output: Format) -> None:
+def command(session: Session, installed: bool, components: bool, sort: str, files: tuple[str, ...], output: Format) -> None:
     """List the packages that can be installed, or those that are."""
     world = look(session, files, STATE if components and installed else CHOICE)
     for warning in world.warnings:
         session.tell(f"warning: {warning}")
-    objects: list[Package] | list[PackageSource]
-    if installed:
-        objects = [world.packages[name] for name in sorted(world.packages)]
-    else:
-        objects = [world.sources[name] for name in sorted(world.sources)]
+    found: Mapping[str, Package | PackageSource] = world.packages if installed else world.sources
+    objects = [found[name] for name in sorted(found)]
+    if sort == "ready":
+        objects.sort(key=lambda obj: _ORDER.get(_ready(obj)[0], 1))
     match output:
         case "json":
             write_json([plain(obj) for obj in objects], session.stdout)
@@ -46,13 +59,14 @@ def command(session: Session, installed: bool, components: bool, files: tuple[st
         case "name":
             session.stdout.writelines(f"{obj.metadata.name}\n" for obj in objects)
         case _:
-            rows = _installed_rows(world, components) if installed else _offered_rows(world, components)
+            names = [obj.metadata.name for obj in objects]
+            rows = _installed_rows(world, names, components) if installed else _offered_rows(world, names, components)
             columns = _INSTALLED if installed else _OFFERED
             write_table(columns, list(rows), session.stdout, wide=output == "wide")
 
 
-def _offered_rows(world: World, components: bool) -> Iterator[tuple[str, ...]]:
-    for name in sorted(world.sources):
+def _offered_rows(world: World, names: list[str], components: bool) -> Iterator[tuple[str, ...]]:
+    for name in names:
         source = world.sources[name]
         variants = ",".join(variant.name for variant in source.spec.variants)
         yield name, variants, *_ready(source)
@@ -62,11 +76,15 @@ def _offered_rows(world: World, components: bool) -> Iterator[tuple[str, ...]]:
                     yield f"  {name}.{component.name}", variant.name, "", ""
 
 
-def _installed_rows(world: World, components: bool) -> Iterator[tuple[str, ...]]:
+def _installed_rows(world: World, names: list[str], components: bool) -> Iterator[tuple[str, ...]]:
     view = world.catalogue() if components else None
-    for name in sorted(world.packages):
+    for name in names:
         package = world.packages[name]
-        yield name, package.variant, *_ready(package)
+        how = standing(package)
+        ready, message = _ready(package)
+        pulled_in = package.metadata.annotations.get(INSTALLED_AS_ANNOTATION) == AS_DEPENDENCY
+        releases = f"{how.releases_ready}/{how.releases}"
+        yield name, package.variant, ready, how.state, releases, "no" if pulled_in else "yes", message
         if view is not None:
             yield from _component_rows(view, package)
 
@@ -80,16 +98,17 @@ def _component_rows(view: Catalogue, package: Package) -> Iterator[tuple[str, ..
     for component in variant.components:
         row = f"  {package.metadata.name}.{component.name}", variant.name
         if component.install is None:
-            yield *row, "", "an artifact only"
+            yield *row, "", "", "", "", "an artifact only"
         elif package.override(component.name).enabled is False:
-            yield *row, "", "disabled"
+            yield *row, "", "", "", "", "disabled"
         else:
             key = release_key(component, component.install)
-            yield *row, *_release_ready(view, package, Installed(component, component.install, key, ""))
+            ready, message = _release_ready(view, key)
+            yield *row, ready, "", "", "", message
 
 
-def _release_ready(view: Catalogue, package: Package, installed: Installed) -> tuple[str, str]:
-    live = view.release(installed.key)
+def _release_ready(view: Catalogue, key: Key) -> tuple[str, str]:
+    live = view.release(key)
     if live is None:
         return "False", "not installed yet"
     ready = find_condition(live.status.conditions, "Ready")
