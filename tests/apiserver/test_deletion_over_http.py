@@ -77,7 +77,10 @@ async def test_a_deletion_may_demand_a_uid_and_a_version(server: Api, config_map
     metadata = (await server.create(config_maps, config_map("a"))).body["metadata"]
     other = await server.delete(f"{config_maps}/a", {"preconditions": {"uid": "00000000-0000-0000-0000-000000000000"}})
     assert (other.status, other.body["reason"]) == (409, "Conflict")
-    assert "Precondition failed: UID in precondition: 0000" in other.body["message"]
+    assert other.body["message"] == (
+        'Operation cannot be fulfilled on ConfigMap "a": the UID in the precondition (00000000-0000-0000-0000-000000000000) '
+        f"does not match the UID in record ({metadata['uid']}). The object might have been deleted and then recreated"
+    )
     stale = await server.delete(f"{config_maps}/a", {"preconditions": {"resourceVersion": "1"}})
     assert (stale.status, stale.body["reason"]) == (409, "Conflict")
     demanded = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}

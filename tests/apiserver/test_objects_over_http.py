@@ -125,12 +125,24 @@ async def test_a_replaced_object_moves_on_from_the_version_it_was_read_at(server
 
 async def test_what_the_server_gave_cannot_be_changed(server: Api, config_maps: str) -> None:
     first = (await server.create(config_maps, config_map("a"))).body
-    changed = {**first["metadata"], "creationTimestamp": "2001-01-01T00:00:00Z", "deletionTimestamp": "2001-01-01T00:00:00Z"}
+    changed = {**first["metadata"], "creationTimestamp": "2001-01-01T00:00:00Z"}
     answer = await server.replace(f"{config_maps}/a", {**first, "metadata": changed, "data": {"k": "v"}})
     assert answer.status == 200
     for name in ("uid", "creationTimestamp", "name", "namespace"):
         assert answer.body["metadata"][name] == first["metadata"][name]
-    assert "deletionTimestamp" not in answer.body["metadata"]
+
+
+@pytest.mark.parametrize(("field", "value"), [("deletionTimestamp", "2001-01-01T00:00:00Z"), ("deletionGracePeriodSeconds", 3)])
+async def test_the_server_alone_says_that_an_object_is_being_deleted(
+    server: Api, config_maps: str, field: str, value: object
+) -> None:
+    first = (await server.create(config_maps, config_map("a"))).body
+    replaced = await server.replace(f"{config_maps}/a", {**first, "metadata": {**first["metadata"], field: value}})
+    patched = await server.patch(f"{config_maps}/a", {"metadata": {field: value}})
+    for answer in (replaced, patched):
+        assert (answer.status, answer.body["reason"]) == (422, "Invalid")
+        cause = answer.body["details"]["causes"][0]
+        assert (cause["field"], cause["message"].endswith(": field is immutable")) == (f"metadata.{field}", True)
 
 
 async def test_a_replacement_with_another_uid_is_a_conflict(server: Api, config_maps: str) -> None:

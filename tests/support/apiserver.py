@@ -11,16 +11,18 @@ import asyncio
 import contextlib
 import io
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import msgspec
+import pytest
 
 from cozystack.apiserver.http.api import ApiServer
 from cozystack.apiserver.http.messages import User
 from cozystack.apiserver.http.server import serve
+from cozystack.apiserver.lifecycle import Lifecycle
 from cozystack.apiserver.storage import Storage, open_storage
 
 TOKEN = "test-token"
@@ -31,7 +33,13 @@ STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 _PATIENCE = 20.0
 
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 Obj = dict[str, Any]
+
+
+def embedded_only(reason: str) -> pytest.MarkDecorator:
+    """For a test of a behaviour in which the embedded server differs from a real one on purpose; ``docs/e2e.md`` lists them."""
+    return pytest.mark.embedded_only(reason)
 
 
 @dataclass(slots=True)
@@ -128,6 +136,21 @@ class Api:
     async def delete(self, path: str, options: Obj | None = None, **query: Any) -> Answer:
         return await self.request("DELETE", path, options, **query)
 
+    async def until(self, path: str, reached: Callable[[Answer], bool], **query: Any) -> Answer:
+        """Ask until the answer is as wanted: what controllers do takes its time on a real server."""
+        async with asyncio.timeout(_PATIENCE):
+            while not reached(answer := await self.get(path, **query)):
+                pass
+        return answer
+
+    async def define(self, definition: Obj) -> None:
+        """Create a CRD and wait until its objects can be written: it is served a little after it is established."""
+        answer = await self.create(DEFINITIONS, definition)
+        assert answer.status == 201, answer.raw
+        spec = definition["spec"]
+        version = next(entry["name"] for entry in spec["versions"] if entry.get("served"))
+        await self.until(f"/apis/{spec['group']}/{version}/{spec['names']['plural']}", lambda answer: answer.status == 200)
+
     @contextlib.asynccontextmanager
     async def watch(self, path: str, *, headers: dict[str, str] | None = None, **query: Any) -> AsyncIterator[Watching]:
         async with self.session.get(self.url + path, params=_query({"watch": "true", **query}), headers=headers) as response:
@@ -135,15 +158,18 @@ class Api:
 
 
 @contextlib.asynccontextmanager
-async def embedded(storage: Storage | None = None, **options: Any) -> AsyncIterator[Api]:
-    """The embedded server on an ephemeral port of loopback, with the namespace ``default``."""
+async def embedded(storage: Storage | None = None, *, controllers: bool = False, **options: Any) -> AsyncIterator[Api]:
+    """The embedded server on an ephemeral port of loopback; with its controllers if asked for."""
     api = ApiServer(storage if storage is not None else open_storage(None), tokens={TOKEN: ADMIN}, **options)
-    listener = await serve(api)
-    try:
-        async with client(f"http://127.0.0.1:{listener.port}", TOKEN) as found:
-            yield found
-    finally:
-        await listener.close()
+    async with contextlib.AsyncExitStack() as stack:
+        if controllers:
+            lifecycle = Lifecycle(api.objects, ca=b"the authority")
+            lifecycle.start()
+            running = asyncio.create_task(lifecycle.run())
+            stack.callback(running.cancel)
+        listener = await serve(api)
+        stack.push_async_callback(listener.close)
+        yield await stack.enter_async_context(client(f"http://127.0.0.1:{listener.port}", TOKEN))
 
 
 @contextlib.asynccontextmanager
@@ -158,7 +184,7 @@ async def client(url: str, token: str) -> AsyncIterator[Api]:
 async def server_under_test() -> AsyncIterator[Api]:
     """The server that the environment names, or the embedded one."""
     url = os.environ.get("KUBE_TEST_URL", "")
-    async with client(url, os.environ.get("KUBE_TEST_TOKEN", "")) if url else embedded() as api:
+    async with client(url, os.environ.get("KUBE_TEST_TOKEN", "")) if url else embedded(controllers=True) as api:
         yield api
 
 

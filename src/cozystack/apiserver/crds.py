@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from cozystack.apiserver.resources import ResourceInfo
-from cozystack.apiserver.schema import FieldError, structural_errors
+from cozystack.apiserver.schema import FieldError, default_errors, structural_errors
 from cozystack.apiserver.schema.check import invalid, required
+from cozystack.apiserver.storage import Stored
 
 Obj = dict[str, Any]
 
@@ -61,7 +62,10 @@ def definition_errors(crd: Obj) -> list[FieldError]:
         if schema is None:
             errors.append(required(path, "schemas are required"))
         else:
-            errors += structural_errors(schema, path)
+            found = structural_errors(schema, path)
+            if schema.get("type", "object") != "object":
+                found.append(invalid(f"{path}.type", schema["type"], "must be object at the root"))
+            errors += found or default_errors(schema, path)
     return errors
 
 
@@ -99,6 +103,11 @@ def status(crd: Obj, now: str, *, clash: str = "") -> Obj:
 def established(crd: Obj) -> bool:
     conditions = (crd.get("status") or {}).get("conditions") or ()
     return any(condition["type"] == "Established" and condition["status"] == "True" for condition in conditions)
+
+
+def is_going(crd: Stored | None) -> bool:
+    """Whether the CRD of a resource is being deleted; one that is served without a CRD never is."""
+    return crd is not None and "deletionTimestamp" in crd.object["metadata"]
 
 
 def terminating(status: Obj, now: str) -> Obj:

@@ -34,14 +34,17 @@ def check_preconditions(info: ResourceInfo, old: Stored, options: DeleteOptions)
     uid = old.object["metadata"]["uid"]
     why = ""
     if options.uid and options.uid != uid:
-        why = f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {uid}"
+        why = (
+            f"the UID in the precondition ({options.uid}) does not match the UID in record ({uid}). "
+            "The object might have been deleted and then recreated"
+        )
     elif options.resource_version and options.resource_version != str(old.version):
         why = (
-            f"Precondition failed: ResourceVersion in precondition: {options.resource_version}, "
-            f"ResourceVersion in object meta: {old.version}"
+            f"the ResourceVersion in the precondition ({options.resource_version}) does not match the ResourceVersion in "
+            f"record ({old.version}). The object might have been modified"
         )
     if why:
-        raise errors.conflict(info.plural, info.group, old.name, why)
+        raise errors.conflict(info.kind, info.group, old.name, why)
 
 
 def marked(info: ResourceInfo, old: Obj, options: DeleteOptions, now: str) -> Obj | None:

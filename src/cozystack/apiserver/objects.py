@@ -144,7 +144,7 @@ class Objects:
             raise errors.bad_request("resourceVersion should not be set on objects to be created")
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = self._generated(info, namespace, metadata["generateName"])
-        self._refuse_in_dying_namespace(info, namespace, metadata.get("name", ""))
+        self._refuse_what_would_not_last(info, namespace, metadata.get("name", ""))
         return self._store_new(info, namespace, obj, options)
 
     def _store_new(self, info: ResourceInfo, namespace: str, obj: Obj, options: WriteOptions, *, applied: bool = False) -> Obj:
@@ -259,7 +259,7 @@ class Objects:
             causes = [(conflict.owner, conflict.path) for conflict in error.conflicts]
             raise errors.apply_conflict(str(error), causes) from error
         if live is None:
-            self._refuse_in_dying_namespace(info, namespace, name)
+            self._refuse_what_would_not_last(info, namespace, name)
             return self._store_new(info, namespace, {**new, "metadata": dict(new["metadata"])}, options, applied=True), True
         if new is live.object:
             return new, False
@@ -303,7 +303,7 @@ class Objects:
         if (live.version if live is not None else 0) != (old.version if old is not None else 0):
             raise Changed
         if old is None:
-            self._refuse_in_dying_namespace(info, namespace, new["metadata"]["name"])
+            self._refuse_what_would_not_last(info, namespace, new["metadata"]["name"])
             return self._put(info, namespace, new, expected=0).object
         if same(old.object, new):
             return old.object
@@ -424,6 +424,8 @@ class Objects:
                 f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {before['metadata']['uid']}"
             )
             raise errors.conflict(info.plural, info.group, name, why)
+        if faults := rules.deletion_mark_errors(before["metadata"], metadata):
+            raise errors.invalid(info.kind, info.group, name, faults)
         for key in _OWN_METADATA:
             if key in before["metadata"]:
                 metadata[key] = before["metadata"][key]
@@ -496,7 +498,11 @@ class Objects:
             return last
         return stored.object if stored is not None else old.object
 
-    def _refuse_in_dying_namespace(self, info: ResourceInfo, namespace: str, name: str) -> None:
+    def _refuse_what_would_not_last(self, info: ResourceInfo, namespace: str, name: str) -> None:
+        """Nothing new comes into a namespace that goes, or of a definition that goes."""
+        if info.custom and crds.is_going(self.storage.get(crds.KEY, "", f"{info.plural}.{info.group}")):
+            why = "create not allowed while custom resource definition is terminating"
+            raise errors.forbidden(info.plural, info.group, name, why)
         if not info.namespaced:
             return
         found = self.storage.get("/namespaces", "", namespace)

@@ -65,6 +65,17 @@ def change_errors(info: ResourceInfo, old: Obj, new: Obj) -> list[FieldError]:
     return [*_new_finalizers(old, new), *_immutable_errors(info, old, new)]
 
 
+def deletion_mark_errors(old: Obj, new: Obj) -> list[FieldError]:
+    """The server alone says that an object is being deleted; ``old`` and ``new`` are metadata."""
+    errors = []
+    moment, seconds = new.get("deletionTimestamp"), new.get("deletionGracePeriodSeconds")
+    if moment is not None and "deletionTimestamp" not in old:
+        errors.append(invalid("metadata.deletionTimestamp", moment, "field is immutable"))
+    if seconds is not None and seconds != old.get("deletionGracePeriodSeconds"):
+        errors.append(invalid("metadata.deletionGracePeriodSeconds", seconds, "field is immutable"))
+    return errors
+
+
 def _new_finalizers(old: Obj, new: Obj) -> list[FieldError]:
     """An object that is being deleted gets no more finalizers."""
     if "deletionTimestamp" not in old["metadata"]:

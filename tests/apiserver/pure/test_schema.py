@@ -105,14 +105,19 @@ class TestValidate:
     @pytest.mark.parametrize(
         ("node", "good", "bad", "message"),
         [
-            (TEXT, "x", 1, 'Invalid value: 1: spec.f in body must be of type string: "integer"'),
-            (TEXT, "", {}, 'Invalid value: {}: spec.f in body must be of type string: "object"'),
-            (NUMBER, 3, "3", 'Invalid value: "3": spec.f in body must be of type integer: "string"'),
-            (NUMBER, 3.0, 3.5, 'Invalid value: 3.5: spec.f in body must be of type integer: "number"'),
-            (NUMBER, 0, True, 'Invalid value: true: spec.f in body must be of type integer: "boolean"'),
-            ({"type": "number"}, 3, [], 'Invalid value: []: spec.f in body must be of type number: "array"'),
-            ({"type": "boolean"}, False, 0, 'Invalid value: 0: spec.f in body must be of type boolean: "integer"'),
-            ({"type": "array", "items": TEXT}, [], "", 'Invalid value: "": spec.f in body must be of type array: "string"'),
+            (TEXT, "x", 1, 'Invalid value: "integer": spec.f in body must be of type string: "integer"'),
+            (TEXT, "", {}, 'Invalid value: "object": spec.f in body must be of type string: "object"'),
+            (NUMBER, 3, "3", 'Invalid value: "string": spec.f in body must be of type integer: "string"'),
+            (NUMBER, 3.0, 3.5, 'Invalid value: "number": spec.f in body must be of type integer: "number"'),
+            (NUMBER, 0, True, 'Invalid value: "boolean": spec.f in body must be of type integer: "boolean"'),
+            ({"type": "number"}, 3, [], 'Invalid value: "array": spec.f in body must be of type number: "array"'),
+            ({"type": "boolean"}, False, 0, 'Invalid value: "integer": spec.f in body must be of type boolean: "integer"'),
+            (
+                {"type": "array", "items": TEXT},
+                [],
+                "",
+                'Invalid value: "string": spec.f in body must be of type array: "string"',
+            ),
             ({**NUMBER, "minimum": 2}, 2, 1, "Invalid value: 1: spec.f in body should be greater than or equal to 2"),
             (
                 {**NUMBER, "minimum": 2, "exclusiveMinimum": True},
@@ -170,7 +175,7 @@ class TestValidate:
                 {"x-kubernetes-int-or-string": True},
                 "25%",
                 True,
-                'Invalid value: true: spec.f in body must be of type integer,string: "boolean"',
+                'Invalid value: "boolean": spec.f in body must be of type integer,string: "boolean"',
             ),
             (
                 {"x-kubernetes-int-or-string": True, "pattern": "^[0-9]+%$"},
@@ -195,14 +200,14 @@ class TestValidate:
             properties={"a": {**TEXT, "nullable": True}, "b": TEXT, "c": TEXT},
         )
         assert faults(found, {"a": None, "b": None, "c": None}) == [
-            'spec.b: Invalid value: null: spec.b in body must be of type string: "null"'
+            'spec.b: Invalid value: "null": spec.b in body must be of type string: "null"'
         ]
 
     def test_null_in_a_list_or_a_map_is_of_the_wrong_type(self) -> None:
         found = fields(list={"type": "array", "items": TEXT}, map={"type": "object", "additionalProperties": TEXT})
         assert faults(found, {"list": [None], "map": {"x": None}}) == [
-            'spec.list[0]: Invalid value: null: spec.list[0] in body must be of type string: "null"',
-            'spec.map.x: Invalid value: null: spec.map.x in body must be of type string: "null"',
+            'spec.list[0]: Invalid value: "null": spec.list[0] in body must be of type string: "null"',
+            'spec.map.x: Invalid value: "null": spec.map.x in body must be of type string: "null"',
         ]
 
     def test_a_set_has_no_item_twice(self) -> None:
@@ -215,7 +220,7 @@ class TestValidate:
         found = fields(f={"type": "array", "items": item, **hints})
         assert faults(found, {"f": [{"name": "a", "port": 1}, {"name": "a", "port": 2}]}) == []
         assert faults(found, {"f": [{"name": "a", "port": 1}, {"name": "a", "port": 1}]}) == [
-            'spec.f[1]: Duplicate value: {"name": "a", "port": 1}'
+            'spec.f[1]: Duplicate value: {"name":"a","port":1}'
         ]
 
     def test_at_most_twenty_faults_are_told(self) -> None:
@@ -233,7 +238,8 @@ class TestValidate:
             ({**TEXT, "maxLength": 1}, "bb", "FieldValueTooLong"),
             ({"type": "array", "items": TEXT, "maxItems": 0}, ["b"], "FieldValueTooMany"),
             ({"type": "array", "items": TEXT, "x-kubernetes-list-type": "set"}, ["b", "b"], "FieldValueDuplicate"),
-            (TEXT, 1, "FieldValueInvalid"),
+            (TEXT, 1, "FieldValueTypeInvalid"),
+            ({**TEXT, "pattern": "^a$"}, "b", "FieldValueInvalid"),
         ],
     )
     def test_a_fault_has_the_reason_of_its_cause(self, node: dict[str, Any], value: Any, reason: str) -> None:

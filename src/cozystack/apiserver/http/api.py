@@ -26,7 +26,7 @@ from cozystack.apiserver.discovery import (
 )
 from cozystack.apiserver.errors import ApiError
 from cozystack.apiserver.http import negotiate
-from cozystack.apiserver.http.lists import number, page, resource_version
+from cozystack.apiserver.http.lists import check_watch, number, page, resource_version
 from cozystack.apiserver.http.messages import Request, Response, Stream, User, json_response
 from cozystack.apiserver.http.watch import Watch, WatchSpec, failed_lines
 from cozystack.apiserver.objects import MOST_BYTES, DeleteOptions, Objects, WriteOptions
@@ -275,6 +275,7 @@ class ApiServer:
 
     def _watch(self, request: Request, info: ResourceInfo, namespace: str, name: str) -> Stream:
         matches = self._selected(request, info)
+        check_watch(request.query)
         if name:
             matches = both(matches, lambda obj: obj["metadata"]["name"] == name)
         form = negotiate.form(request.headers.get("accept", ""))

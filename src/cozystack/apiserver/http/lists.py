@@ -84,6 +84,21 @@ def resource_version(query: Mapping[str, str]) -> int | None:
     return int(text)
 
 
+def check_watch(query: Mapping[str, str]) -> None:
+    """Raises ``ApiError`` when the options of a watch do not go together."""
+    match, path = query.get("resourceVersionMatch", ""), "resourceVersionMatch"
+    initial = query.get("sendInitialEvents")
+    faults = []
+    if initial is None and match:
+        faults.append(f"{path} is forbidden for watch unless sendInitialEvents is provided")
+    if initial is not None and match != "NotOlderThan":
+        faults.append(f"sendInitialEvents requires setting {path} to NotOlderThan")
+    if faults:
+        raise errors.invalid(
+            "ListOptions", "meta.k8s.io", "", [FieldError(path, "Forbidden", f"Forbidden: {fault}") for fault in faults]
+        )
+
+
 def number(query: Mapping[str, str], name: str) -> int:
     """A number that is not negative, 0 when it is not given; raises ``ApiError``."""
     text = query.get(name) or "0"

@@ -95,19 +95,22 @@ class Watch:
         """The line for an event, nothing when it is none for this watch."""
         matches = self._spec.matches
         kind: str = event.kind
+        left = False
         if matches is not None:
             now = kind != "DELETED" and matches(event.new.object)
             before = event.old is not None and matches(event.old.object)
             if now:
                 kind = "MODIFIED" if before else "ADDED"
             elif before:
+                left = kind != "DELETED"
                 kind = "DELETED"
             else:
                 return b""
-        key = f"{kind} {self._spec.form}"
+        key = f"{'LEFT' if left else kind} {self._spec.form}"
         line = event.lines.get(key)
         if line is None:
-            line = event.lines[key] = _line(kind, self._spec.render(event.new))
+            shown = _as_it_was(event) if left else event.new
+            line = event.lines[key] = _line(kind, self._spec.render(shown))
         return line
 
     def _bookmark(self, version: int, *, initial_end: bool = False) -> bytes:
@@ -119,6 +122,13 @@ class Watch:
         if self._spec.form == "partial":
             kind, version_name = "PartialObjectMetadata", "meta.k8s.io/v1"
         return _line("BOOKMARK", _encode({"kind": kind, "apiVersion": version_name, "metadata": metadata}))
+
+
+def _as_it_was(event: Event) -> Stored:
+    """What has left a selection: the last state that was in it, at the version at which it left."""
+    old = event.old or event.new
+    obj = {**old.object, "metadata": {**old.object["metadata"], "resourceVersion": str(event.version)}}
+    return Stored(old.resource, old.namespace, old.name, obj, event.version)
 
 
 async def failed_lines(error: ApiError) -> AsyncIterator[bytes]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from cozystack.apiserver.schema.check import FieldError, unknown_fields, validate
 from cozystack.apiserver.schema.model import ANY, Schema, from_crd, from_openapi
 from cozystack.apiserver.schema.shape import apply_defaults, prune
-from cozystack.apiserver.schema.structural import structural_errors
+from cozystack.apiserver.schema.structural import default_errors, structural_errors
 
 __all__ = [
     "ANY",
     "FieldError",
     "Schema",
     "apply_defaults",
+    "default_errors",
     "from_crd",
     "from_openapi",
     "prune",

@@ -42,11 +42,18 @@ class FieldError:
             "Forbidden": "FieldValueForbidden",
             "Too long": "FieldValueTooLong",
             "Too many": "FieldValueTooMany",
+            "Invalid type": "FieldValueTypeInvalid",
         }.get(self.kind, "FieldValueInvalid")
 
 
 def invalid(path: str, value: Any, detail: str) -> FieldError:
     return FieldError(path, "Invalid value", f"Invalid value: {_show(value)}: {detail}")
+
+
+def wrong_type(path: str, value: Any, wanted: str) -> FieldError:
+    """A value of another type; what is shown of it is its type."""
+    kind = "null" if value is None else _kind(value)
+    return FieldError(path, "Invalid type", f'Invalid value: "{kind}": {path} in body must be of type {wanted}: "{kind}"')
 
 
 def required(path: str, detail: str = "") -> FieldError:
@@ -70,18 +77,18 @@ def _validate(schema: Schema, value: Any, path: str, errors: list[FieldError]) -
         return
     if value is None:
         if schema.type and not schema.nullable and path:
-            errors.append(invalid(path, None, f'{path} in body must be of type {schema.type}: "null"'))
+            errors.append(wrong_type(path, None, schema.type))
         return
     if schema.int_or_string:
         if not isinstance(value, str | int | float) or isinstance(value, bool):
-            errors.append(invalid(path, value, f'{path} in body must be of type integer,string: "{_kind(value)}"'))
+            errors.append(wrong_type(path, value, "integer,string"))
             return
     elif schema.type:
         fits = isinstance(value, _TYPES[schema.type]) and not (isinstance(value, bool) and schema.type != "boolean")
         if schema.type == "integer" and isinstance(value, float) and value.is_integer():
             fits = True
         if not fits:
-            errors.append(invalid(path, value, f'{path} in body must be of type {schema.type}: "{_kind(value)}"'))
+            errors.append(wrong_type(path, value, schema.type))
             return
     if schema.enum and value not in schema.enum:
         errors.append(unsupported(path, value, schema.enum))
@@ -153,7 +160,8 @@ def _no_duplicates(texts: list[str], shown: list[Any], path: str, errors: list[F
     seen: set[str] = set()
     for index, text in enumerate(texts):
         if text in seen:
-            errors.append(FieldError(f"{path}[{index}]", "Duplicate value", f"Duplicate value: {json.dumps(shown[index])}"))
+            again = json.dumps(shown[index], separators=(",", ":"))
+            errors.append(FieldError(f"{path}[{index}]", "Duplicate value", f"Duplicate value: {again}"))
         seen.add(text)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cozystack.apiserver.schema.check import FieldError, required, unsupported
+from cozystack.apiserver.schema.check import FieldError, required, unsupported, validate
+from cozystack.apiserver.schema.model import from_crd
 
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
 _LIST_TYPES = ("atomic", "set", "map")
@@ -47,4 +48,20 @@ def structural_errors(schema: Any, path: str = "openAPIV3Schema") -> list[FieldE
             errors += structural_errors(schema["items"], f"{path}.items")
         else:
             errors.append(required(f"{path}.items", "must be specified"))
+    return errors
+
+
+def default_errors(schema: dict[str, Any], path: str = "openAPIV3Schema") -> list[FieldError]:
+    """Which defaults of a structural schema it would refuse itself."""
+    errors: list[FieldError] = []
+    if "default" in schema:
+        # The root of a CRD is always an object, so the value is looked at as a part of one.
+        part = from_crd({"type": "object", "properties": {"value": schema}}).properties["value"]
+        for fault in validate(part, schema["default"]):
+            errors.append(FieldError(f"{path}.default" + (f".{fault.path}" if fault.path else ""), fault.kind, fault.message))
+    for name, child in schema.get("properties", {}).items():
+        errors += default_errors(child, f"{path}.properties[{name}]")
+    for name in ("additionalProperties", "items"):
+        if isinstance(schema.get(name), dict):
+            errors += default_errors(schema[name], f"{path}.{name}")
     return errors
