@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +16,6 @@ from support.packages import (
     Helm,
     Platform,
     Rendered,
-    is_pinned,
     platform_chart,
     platform_values,
     sources,
@@ -77,6 +74,7 @@ def test_every_preset_brings_the_whole_catalogue_and_what_it_needs(preset: str, 
     assert found.of_kind("PackageSource").keys() == sources().keys()
     rest = [item for item in found.objects if item["kind"] not in ("Package", "PackageSource")]
     assert sorted(f"{item['kind']} {item['metadata']['namespace']}/{item['metadata']['name']}" for item in rest) == [
+        "ConfigMap cozy-system/cozystack-migrations",
         "ConfigMap cozy-system/cozystack-version",
         "OCIRepository cozy-system/cozystack-packages",
         "Secret cozy-system/cozystack-values",
@@ -127,7 +125,7 @@ def test_without_a_cluster_the_chart_asks_for_the_sources_spec(helm: Helm, chart
 
 def test_a_fresh_cluster_is_stamped_with_the_schema_of_this_release(platform: Callable[[str], Platform]) -> None:
     stamp = platform("isp-full").rendered.of_kind("ConfigMap")["cozystack-version"]
-    assert stamp["data"] == {"version": "1"}
+    assert stamp["data"] == {"version": "57"}
     assert stamp["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
     assert stamp["metadata"]["labels"] == {"platform.cozystack.io/no-delete": "true"}
 
@@ -400,46 +398,12 @@ def test_what_the_platform_cannot_do_without_carries_the_label_of_the_guard(plat
         "ClusterIssuer letsencrypt-prod",
         "ClusterIssuer letsencrypt-stage",
         "ClusterIssuer selfsigned-cluster-issuer",
+        "ConfigMap cozystack-migrations",
         "ConfigMap cozystack-version",
         "LinstorCluster linstorcluster",
         "Namespace tenant-root",
         "OCIRepository cozystack-packages",
     }
-
-
-def test_migrations_run_from_the_number_of_the_cluster_to_that_of_the_release(migrations: Migrations) -> None:
-    found = migrations("3", enabled=True, target=5)
-    job = found.of_kind("Job")["cozystack-migration-hook"]
-    (container,) = job["spec"]["template"]["spec"]["containers"]
-    assert container["env"] == [
-        {"name": "NAMESPACE", "value": "cozy-system"},
-        {"name": "CURRENT_VERSION", "value": "3"},
-        {"name": "TARGET_VERSION", "value": "5"},
-    ]
-    assert is_pinned(container["image"])
-    hooks = {
-        item["kind"]: {key.removeprefix("helm.sh/"): value for key, value in item["metadata"]["annotations"].items()}
-        for item in found.objects
-        if item["metadata"]["name"] == "cozystack-migration-hook"
-    }
-    hook, gone = "pre-upgrade,pre-install", "hook-succeeded,before-hook-creation"
-    assert hooks == {
-        "ServiceAccount": {"hook": hook, "hook-weight": "1", "hook-delete-policy": gone},
-        "ClusterRoleBinding": {"hook": hook, "hook-weight": "2", "hook-delete-policy": gone},
-        "Job": {"hook": hook, "hook-weight": "3", "hook-delete-policy": "before-hook-creation"},
-    }
-
-
-@pytest.mark.parametrize(("current", "enabled", "target"), [("5", True, 5), ("6", True, 5), ("3", False, 5)])
-def test_no_migration_runs_when_there_is_none_to_run(current: str, enabled: bool, target: int, migrations: Migrations) -> None:
-    assert "cozystack-migration-hook" not in migrations(current, enabled=enabled, target=target).of_kind("Job")
-
-
-@pytest.mark.parametrize("current", ["", "v3", "3.1", "-1"])
-def test_a_version_that_is_no_number_stops_the_upgrade(current: str, migrations: Migrations) -> None:
-    """packages-M8."""
-    with pytest.raises(Exception, match=re.escape(f'version "{current}", which is not a number')):
-        migrations(current, enabled=True, target=5)
 
 
 class Packages:
@@ -462,23 +426,6 @@ class Packages:
 @pytest.fixture
 def packages(helm: Helm, charts: Charts) -> Packages:
     return Packages(helm, charts)
-
-
-Migrations = Callable[..., Rendered]
-
-
-@pytest.fixture
-def migrations(helm: Helm, charts: Charts, tmp_path: Path) -> Migrations:
-    """The hook for a cluster at some number; the chart itself looks that up, which nothing answers here."""
-    chart = charts.copy(platform_chart(charts, "default"), tmp_path)
-
-    def render(current: str, *, enabled: bool, target: int) -> Rendered:
-        text = '{{ include "platform.migrations" (dict "current" (get .Values.global "current") "root" .) }}'
-        (chart / "templates" / "migrations.yaml").write_text(text)
-        values = {"migrations": {"enabled": enabled, "targetVersion": target}, "global": {"current": current}}
-        return helm.render(chart, PLATFORM_RELEASE, platform_values(values))
-
-    return render
 
 
 def components(found: Rendered, name: str) -> dict[str, Any]:
