@@ -98,7 +98,7 @@ WRONG: dict[str, tuple[Any, Finding]] = {
         Finding(
             "InvalidName",
             'spec.sourceRef.name "acme.charts" cannot be the alias of a source '
-            "(at most 63 of a-z, 0-9, dashes and underscores, no dots); correct spec.sourceRef.name of PackageSource/acme.db",
+            "(at most 63 of a-z, 0-9 and dashes, no dots); correct spec.sourceRef.name of PackageSource/acme.db",
             "spec.sourceRef.name",
         ),
     ),
@@ -180,9 +180,12 @@ def test_a_package_is_refused_for_its_name_and_for_values_that_are_no_map() -> N
     new = package("a" * 64, components={"db": {"values": [1]}, "seed": {"values": {"a": 1}}, "web": {"values": None}})
     assert [(finding.reason, finding.field) for finding in judge_package(None, None, new).refusals] == [
         ("InvalidName", "metadata.name"),
-        ("WrongField", "spec.components[db].values"),
+        ("InvalidValues", "spec.components[db].values"),
     ]
-    assert judge_package(None, None, new).refusals[1].message == "spec.components[db].values is no map of values"
+    assert judge_package(None, None, new).refusals[1].message == (
+        "spec.components[db].values is a list, no map of values; "
+        f"make spec.components[db].values of Package/{'a' * 64} a map, or remove it"
+    )
 
 
 def test_every_fault_is_said_at_once() -> None:

@@ -20,6 +20,9 @@ SAMPLES: dict[str, Any] = {
     "release": problems.release_ref("ns", "db"),
     "origin": problems.Ref("OCIRepository", "charts", "cozy-system"),
     "cause": None,
+    "found": "list",
+    "count": 2,
+    "most": 1,
 }
 
 

@@ -8,7 +8,9 @@ the API; short forms spare what every case would repeat:
 * the fields of a PackageSource's or Package's ``spec`` stand at the top; a source comes from ``acme-charts`` unless it says so;
 * a HelmRelease has ``package`` (its label and owner), ``owner`` and ``label`` when these differ, ``chart`` and ``dependsOn``
   (``namespace/name``), and ``state``: one of those in ``STATES``;
-* ``kind: ValuesSecret`` and ``kind: Data`` say where the values Secret is, and what a release holds;
+* a variant has ``many``: so many components c0, c1 and so on, installed into ``ns``;
+* ``kind: ValuesSecret`` and ``kind: Data`` say where the values Secret is (``hasKey: false``: without what releases read of
+  it), and what a release holds;
 * ``kind: Running`` puts the releases of some Packages there as they are planned, ready, with their artifacts, namespaces and
   Secrets; ``Installed`` does the same without a status; ``but`` says what is different about some.
 
@@ -137,7 +139,7 @@ def put(view: Catalogue, item: dict[str, Any]) -> None:
     kind = item["kind"]
     if kind == "ValuesSecret":
         for namespace in item["namespaces"]:
-            view.set_values_secret(namespace)
+            view.set_values_secret(namespace, has_key=item.get("hasKey", True))
     elif kind == "Data":
         view.set_release_data(key(item["release"]), item["holds"])
     elif kind == "HelmRelease":
@@ -162,8 +164,17 @@ def decode(item: dict[str, Any]) -> Any:
     if kind == "PackageSource":
         if "sourceRef" not in item:
             item["sourceRef"] = {"kind": "OCIRepository", "name": "acme-charts", "namespace": "cozy-system"}
+        item["variants"] = [_with_many(variant) for variant in item.get("variants", ())]
         return strict(value | {"spec": item}, PackageSource)
     return msgspec.convert(value | item, _TYPES[kind])
+
+
+def _with_many(variant: dict[str, Any]) -> dict[str, Any]:
+    variant = dict(variant)
+    for number in range(variant.pop("many", 0)):
+        made = {"name": f"c{number}", "path": f"c{number}", "install": {"namespace": "ns"}}
+        variant["components"] = [*variant.get("components", []), made]
+    return variant
 
 
 def strict(value: dict[str, Any], kind: type[Any]) -> Any:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import msgspec
-from msgspec import UNSET
 
 from cozystack.api import names
 from cozystack.api.cozystack import Package, PackageSource
@@ -32,6 +31,8 @@ from cozystack.planner.problems import (
     FailingRelease,
     InvalidName,
     InvalidPath,
+    InvalidValues,
+    MissingValuesKey,
     MissingValuesSecret,
     ReleaseNameClash,
     SourceNotReady,
@@ -42,7 +43,7 @@ from cozystack.planner.problems import (
     release_ref,
     source_ref,
 )
-from cozystack.planner.selection import Selection, select
+from cozystack.planner.selection import Selection, select, values_problem
 from cozystack.planner.sentences import describe, unblock
 from cozystack.planner.sources import plan_source
 
@@ -55,6 +56,7 @@ _STANDING = (
     DeletingPackage,
     DependencyNotReady,
     FailingRelease,
+    MissingValuesKey,
     MissingValuesSecret,
     StalledSource,
     SuspendedRelease,
@@ -152,16 +154,14 @@ def _package_faults(package: Package) -> Iterator[Finding]:
     name = package.metadata.name
     if not names.is_label_value(name):
         yield _finding(InvalidName(subject=package_ref(name), field="metadata.name", value=name, rule="label"))
-    for component, override in sorted(package.spec.components.items()):
-        if override.values is not UNSET and override.values is not None and not isinstance(override.values, dict):
-            field = f"spec.components[{component}].values"
-            yield wrong_field(field, f"{field} is no map of values")
+    for component in sorted(package.spec.components):
+        fault = values_problem(package, component)
+        if fault is not None:
+            yield _finding(fault)
 
 
 def _source_faults(source: PackageSource) -> Iterator[Finding]:
     name = source.metadata.name
-    if not names.is_label_value(name):
-        yield _finding(InvalidName(subject=source_ref(name), field="metadata.name", value=name, rule="label"))
     for problem in static_problems(source):
         if problem.severity == "blocking":
             yield _finding(problem)
@@ -181,7 +181,7 @@ def wrong_field(field: str, message: str) -> Finding:
 
 
 def _finding(problem: AnyProblem) -> Finding:
-    field = problem.field if isinstance(problem, InvalidName | InvalidPath) else ""
+    field = problem.field if isinstance(problem, InvalidName | InvalidPath | InvalidValues) else ""
     return Finding(type(problem).__name__, f"{describe(problem)}; {unblock(problem)}", field)
 
 

@@ -28,13 +28,18 @@ from cozystack.planner.problems import (
 from cozystack.planner.selection import (
     Installed,
     artifact_problems,
+    base_path,
     chart_folder,
     duplicate_artifacts,
     install_problems,
+    left_out_artifacts,
+    library_name,
     library_problems,
     origin_problems,
     release_key,
     sibling_problems,
+    too_many_artifacts,
+    variant_problems,
 )
 
 
@@ -62,11 +67,14 @@ def desired_generator(source: PackageSource, makes: Callable[[str], bool]) -> Ar
     if ref is None or any(origin_problems(source)):
         return None
     artifacts: dict[str, OutputArtifact] = {}
+    _, left_out = left_out_artifacts(source)
     for variant in source.spec.variants:
-        libraries = library_paths(variant)
+        libraries = library_paths(source, variant)
         for component in variant.components:
             name = names.artifact_name(source.metadata.name, variant.name, component.name)
-            if name not in artifacts and makes(name) and not any(artifact_problems(source, variant, component)):
+            if name in artifacts or name in left_out or not makes(name):
+                continue
+            if not any(artifact_problems(source, variant, component)):
                 copies = copy_operations(ref, component, libraries)
                 artifacts[name] = OutputArtifact(name=name, copy=copies)
     if not artifacts:
@@ -89,12 +97,12 @@ def desired_generator(source: PackageSource, makes: Callable[[str], bool]) -> Ar
     )
 
 
-def library_paths(variant: Variant) -> dict[str, str]:
+def library_paths(source: PackageSource, variant: Variant) -> dict[str, str]:
     """Paths of the variant's libraries by name; the last of a name counts, one that cannot be copied is dropped."""
     return {
-        library.name or chart_folder(library.path): library.path
+        library_name(library): library.path
         for library in variant.libraries
-        if not any(library_problems(variant, library, subject=""))
+        if not any(library_problems(source, variant, library))
     }
 
 
@@ -114,13 +122,6 @@ def copy_operations(ref: SourceRef, component: Component, libraries: dict[str, s
     return tuple(copies)
 
 
-def base_path(ref: SourceRef) -> str:
-    """The base folder in the source; an explicit ``/`` is the root."""
-    if ref.path:
-        return ref.path.strip("/")
-    return "packages" if ref.kind == "GitRepository" else ""
-
-
 def _join(base: str, path: str) -> str:
     return "/".join(part for part in (base.strip("/"), path.strip("/")) if part)
 
@@ -132,7 +133,7 @@ def _everything(ref: SourceRef, path: str) -> str:
 def static_problems(source: PackageSource) -> list[AnyProblem]:
     """Everything wrong with the source that can be said without looking around, whether or not somebody selects it."""
     subject = source_ref(source.metadata.name)
-    problems: list[AnyProblem] = [*origin_problems(source)]
+    problems: list[AnyProblem] = [*origin_problems(source), *too_many_artifacts(source)]
     seen: set[str] = set()
     for variant in source.spec.variants:
         if variant.name in seen:
@@ -145,12 +146,12 @@ def static_problems(source: PackageSource) -> list[AnyProblem]:
 
 def _variant_problems(source: PackageSource, variant: Variant) -> list[AnyProblem]:
     subject = source_ref(source.metadata.name)
-    problems: list[AnyProblem] = []
+    problems: list[AnyProblem] = [*variant_problems(source, variant)]
     libraries: set[str] = set()
     for library in variant.libraries:
-        faults = list(library_problems(variant, library, subject=source.metadata.name))
+        faults = list(library_problems(source, variant, library))
         problems += faults
-        name = library.name or chart_folder(library.path)
+        name = library_name(library)
         if name in libraries:
             problems.append(DuplicateLibrary(subject=subject, variant=variant.name, library=name))
         if not faults:

@@ -76,7 +76,7 @@ class Catalogue:
         self._artifacts: dict[str, ExternalArtifact] = {}
         self._repositories: dict[_RepositoryKey, Repository] = {}
         self._namespaces: dict[str, Namespace] = {}
-        self._secrets: set[str] = set()
+        self._secrets: dict[str, bool] = {}
         self._data: dict[Key, tuple[str, ...]] = {}
 
         self._selections: dict[str, Selection | MissingSource | MissingVariant] = {}
@@ -136,6 +136,10 @@ class Catalogue:
 
     def has_values_secret(self, namespace: str) -> bool:
         return namespace in self._secrets
+
+    def lacks_values_key(self, namespace: str) -> bool:
+        """Whether the values Secret is there without the key that releases read."""
+        return self._secrets.get(namespace) is False
 
     def release_data(self, key: Key) -> tuple[str, ...] | None:
         """What would be lost with a release; ``None`` when nobody has looked."""
@@ -321,17 +325,17 @@ class Catalogue:
     def remove_namespace(self, name: str) -> Affected:
         return self._replace_namespace(name, None)
 
-    def set_values_secret(self, namespace: str) -> Affected:
-        """The values Secret is in ``namespace``."""
-        if namespace in self._secrets:
+    def set_values_secret(self, namespace: str, *, has_key: bool = True) -> Affected:
+        """The values Secret is in ``namespace``, with the key that releases read or without."""
+        if self._secrets.get(namespace) is has_key:
             return self._settle()
-        self._secrets.add(namespace)
+        self._secrets[namespace] = has_key
         return self._touch_values(namespace)
 
     def remove_values_secret(self, namespace: str) -> Affected:
         if namespace not in self._secrets:
             return self._settle()
-        self._secrets.discard(namespace)
+        del self._secrets[namespace]
         return self._touch_values(namespace)
 
     def set_release_data(self, key: Key, holds: Iterable[str] | None) -> Affected:

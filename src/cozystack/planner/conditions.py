@@ -21,12 +21,14 @@ from cozystack.planner.problems import (
     FailingRelease,
     InvalidName,
     InvalidPath,
+    InvalidValues,
     MissingDependency,
     MissingSource,
     MissingVariant,
     PausedPackage,
     Problem,
     SuspendedRelease,
+    TooManyArtifacts,
     UnknownSibling,
     root_cause,
 )
@@ -43,6 +45,8 @@ _REASONS: dict[type[Problem], str] = {
     ComponentCycle: "DependsOnFailed",
     InvalidName: "InvalidConfiguration",
     InvalidPath: "InvalidConfiguration",
+    InvalidValues: "InvalidConfiguration",
+    TooManyArtifacts: "InvalidConfiguration",
     FailingRelease: "HelmReleaseFailed",
 }
 """Reasons that the original uses; for all others the type of the problem is the reason."""
@@ -193,7 +197,7 @@ def _accepted(facts: Facts) -> Condition:
     for problem in facts.problems:
         if isinstance(problem, MissingSource):
             return Condition("Accepted", "Unknown", _reason(problem), describe(problem), "", generation)
-        if isinstance(problem, MissingVariant | InvalidName) and _is_own_fault(problem):
+        if isinstance(problem, MissingVariant | InvalidName | InvalidValues) and _is_own_fault(problem):
             return Condition("Accepted", "False", _reason(problem), describe(problem), "", generation)
     return Condition("Accepted", "True", "Accepted", "The specification is understood", "", generation)
 

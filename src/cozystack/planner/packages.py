@@ -32,6 +32,7 @@ from cozystack.planner.problems import (
     FailingRelease,
     MissingDependency,
     MissingSource,
+    MissingValuesKey,
     MissingValuesSecret,
     MissingVariant,
     MoveRefused,
@@ -397,6 +398,9 @@ class _Evaluation:
             elif release.waits_for == "values-secret" and not self._secret_is_coming(namespace):
                 secret = Ref("Secret", self.view.settings.values_secret, namespace)
                 self.problems.append(MissingValuesSecret(subject=secret, release=subject))
+            if self.view.lacks_values_key(namespace) and reads_values(self.selection):
+                secret = Ref("Secret", self.view.settings.values_secret, namespace)
+                self.warnings.append(MissingValuesKey(subject=secret, release=subject, key=names.VALUES_KEY))
             if namespace in self.view.settings.unlabelled_namespaces:
                 self.warnings.append(NamespaceUnlabelled(subject=Ref("Namespace", namespace), package=name))
 

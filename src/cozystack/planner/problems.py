@@ -154,17 +154,36 @@ class InvalidName(Problem, frozen=True):
 
     field: str
     value: str
-    rule: Literal["empty", "namespace", "release", "artifact", "alias", "library", "label"]
+    rule: Literal["empty", "object", "namespace", "release", "artifact", "alias", "library", "label"]
 
 
 class InvalidPath(Problem, frozen=True):
-    """A folder that names no chart."""
+    """A folder or file that names nothing that Flux could copy."""
 
     own_spec: ClassVar[bool] = True
 
     field: str
     value: str
-    rule: Literal["empty", "trailing-slash", "parent", "too-long"]
+    rule: Literal["empty", "trailing-slash", "current", "parent", "unprintable", "too-long"]
+
+
+class InvalidValues(Problem, frozen=True):
+    """Values of a component that are no map; ``found`` is what they are. Helm would never accept the release."""
+
+    own_spec: ClassVar[bool] = True
+
+    field: str
+    found: Literal["list", "text", "number", "boolean"]
+
+
+class TooManyArtifacts(Problem, frozen=True):
+    """A PackageSource makes more artifacts than Flux allows; those of the components after ``first_left_out`` are not built."""
+
+    own_spec: ClassVar[bool] = True
+
+    count: int
+    most: int
+    first_left_out: str
 
 
 class DependencyCycle(Problem, frozen=True):
@@ -234,6 +253,15 @@ class MissingValuesSecret(Problem, frozen=True):
     release: Ref
 
 
+class MissingValuesKey(Problem, frozen=True):
+    """The values Secret that a release reads is there and lacks the key that it reads; Flux will not install it."""
+
+    severity: ClassVar[Severity] = "warning"
+
+    release: Ref
+    key: str
+
+
 # What does not run
 
 
@@ -299,6 +327,8 @@ AnyProblem: TypeAlias = (
     | ArtifactNameCollision
     | InvalidName
     | InvalidPath
+    | InvalidValues
+    | TooManyArtifacts
     | DependencyCycle
     | ComponentCycle
     | ReleaseOwnedByOther
@@ -307,6 +337,7 @@ AnyProblem: TypeAlias = (
     | NamespaceTerminating
     | NamespaceUnlabelled
     | MissingValuesSecret
+    | MissingValuesKey
     | FailingRelease
     | SuspendedRelease
     | PausedPackage

@@ -89,7 +89,7 @@ def desired_release(
                 wait_strategy=WaitStrategy(wait) if wait else None,
                 health_check_exprs=install.health_check_exprs,
                 values_from=_values_from(settings) if reads_values(selection) else (),
-                values=package.override(component.name).values,
+                values=_values(package, component.name),
                 depends_on=tuple(DependencyRef(key.name, key.namespace) for key in dependencies),
             ),
         )
@@ -202,6 +202,12 @@ def _covers(desired: Any, live: Any) -> bool:
 def _wire_name(field: str) -> str:
     head, *rest = field.split("_")
     return head + "".join(part.capitalize() for part in rest)
+
+
+def _values(package: Package, component: str) -> Any:
+    """The values that the Package sets; null is as good as none."""
+    values = package.override(component).values
+    return UNSET if values is None else values
 
 
 @lru_cache(maxsize=16)

@@ -7,12 +7,13 @@ around is judged here, before anything is written (D8).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
+from msgspec import UNSET
 
 from cozystack.api import names
-from cozystack.api.cozystack import Component, Install, Library, Package, PackageSource, Variant
+from cozystack.api.cozystack import Component, Install, Library, Package, PackageSource, SourceRef, Variant
 from cozystack.api.meta import Key
 from cozystack.planner import graph
 from cozystack.planner.problems import (
@@ -22,9 +23,11 @@ from cozystack.planner.problems import (
     DisabledSibling,
     InvalidName,
     InvalidPath,
+    InvalidValues,
     MissingSource,
     MissingVariant,
     ReleaseNameClash,
+    TooManyArtifacts,
     UnknownOverride,
     UnknownSibling,
     blocking,
@@ -35,6 +38,16 @@ from cozystack.planner.problems import (
 
 PATH_MAX = 768
 """Flux allows ``copy[].from`` and ``copy[].to`` 1024 characters, in which the alias and a library's folder must fit too."""
+BASE_MAX = 512
+FILE_MAX = 950
+"""Base folder, chart's folder and values file together; beside them in ``copy[].from`` stands the alias."""
+LIBRARY_MAX = 128
+ARTIFACTS_MAX = 1000
+"""What an ArtifactGenerator may make."""
+
+_FOUND: dict[type, Literal["list", "text", "boolean"]] = {list: "list", str: "text", bool: "boolean"}
+
+PathRule: TypeAlias = Literal["empty", "trailing-slash", "current", "parent", "unprintable", "too-long"]
 
 
 class Installed(msgspec.Struct, frozen=True, gc=False):
@@ -92,6 +105,8 @@ def select(package: Package, source: PackageSource | None) -> Selection | Missin
         *_package_problems(package, variant),
         *(origin_problems(source) if installs else ()),
         *(problem for installed in installs for problem in install_problems(source, variant, installed)),
+        *_left_out_problems(source, installs),
+        *_values_problems(package, installs),
         *_sibling_problems(source, variant, installs, disabled, package=name),
         *_duplicate_releases(installs, package=name),
         *duplicate_artifacts(source, variant, [installed.component.name for installed in installs]),
@@ -122,31 +137,82 @@ def chart_folder(path: str) -> str:
     return path.rpartition("/")[2]
 
 
+def base_path(ref: SourceRef) -> str:
+    """The base folder in the source; an explicit ``/`` is the root."""
+    if ref.path:
+        return ref.path.strip("/")
+    return "packages" if ref.kind == "GitRepository" else ""
+
+
 def artifact_problems(source: PackageSource, variant: Variant, component: Component) -> Iterator[AnyProblem]:
     """Why a component makes no artifact."""
     subject = source_ref(source.metadata.name)
-    fault = _path_fault(component.path)
+    ref = source.spec.source_ref
+    base = len(base_path(ref)) + 1 if ref is not None else 0
+    fault = path_fault(component.path, most=PATH_MAX - base)
     if fault is not None:
         yield InvalidPath(subject=subject, field=component_field(variant, component, "path"), value=component.path, rule=fault)
     for file in component.values_files:
-        if ".." in file.split("/"):
-            yield InvalidPath(
-                subject=subject, field=component_field(variant, component, "valuesFiles"), value=file, rule="parent"
-            )
+        fault = path_fault(file, most=FILE_MAX - base - len(component.path))
+        if fault is not None:
+            field = component_field(variant, component, "valuesFiles")
+            yield InvalidPath(subject=subject, field=field, value=file, rule=fault)
     artifact = names.artifact_name(source.metadata.name, variant.name, component.name)
     if not names.is_artifact_name(artifact):
         field = component_field(variant, component, "name")
         yield InvalidName(subject=subject, field=field, value=artifact, rule="artifact")
 
 
-def library_problems(variant: Variant, library: Library, *, subject: str) -> Iterator[AnyProblem]:
+def library_problems(source: PackageSource, variant: Variant, library: Library) -> Iterator[AnyProblem]:
     """Why a library cannot be copied into charts."""
-    fault = _path_fault(library.path)
-    if fault == "trailing-slash" and library.name:
+    subject = source_ref(source.metadata.name)
+    ref = source.spec.source_ref
+    fault = path_fault(library.path, most=PATH_MAX - (len(base_path(ref)) + 1 if ref is not None else 0))
+    if fault in ("trailing-slash", "current") and library.name:
         fault = None
+    field = f"spec.variants[{variant.name}].libraries[{library.name}]"
     if fault is not None:
-        field = f"spec.variants[{variant.name}].libraries[{library.name}].path"
-        yield InvalidPath(subject=source_ref(subject), field=field, value=library.path, rule=fault)
+        yield InvalidPath(subject=subject, field=f"{field}.path", value=library.path, rule=fault)
+        return
+    name = library_name(library)
+    if "/" in name or name in (".", "..") or not name.isprintable() or len(name) > LIBRARY_MAX:
+        yield InvalidName(subject=subject, field=f"{field}.name", value=name, rule="library")
+
+
+def library_name(library: Library) -> str:
+    return library.name or chart_folder(library.path)
+
+
+def variant_problems(source: PackageSource, variant: Variant) -> Iterator[AnyProblem]:
+    """What is wrong with a variant whoever selects it, its libraries and components aside."""
+    subject = source_ref(source.metadata.name)
+    if not variant.name:
+        yield InvalidName(subject=subject, field="spec.variants[].name", value="", rule="empty")
+    for name in dict.fromkeys(variant.depends_on):
+        if not names.is_dns_subdomain(name):
+            field = f"spec.variants[{variant.name}].dependsOn"
+            yield InvalidName(subject=subject, field=field, value=name, rule="object" if name else "empty")
+
+
+def left_out_artifacts(source: PackageSource) -> tuple[int, dict[str, str]]:
+    """How many artifacts there would be, and those beyond what Flux allows, each with who makes it."""
+    if sum(len(variant.components) for variant in source.spec.variants) <= ARTIFACTS_MAX:
+        return 0, {}
+    makers: dict[str, str] = {}
+    for variant in source.spec.variants:
+        for component in variant.components:
+            artifact = names.artifact_name(source.metadata.name, variant.name, component.name)
+            if artifact not in makers and not any(artifact_problems(source, variant, component)):
+                makers[artifact] = f"{source.metadata.name}/{variant.name}/{component.name}"
+    return len(makers), dict(list(makers.items())[ARTIFACTS_MAX:])
+
+
+def too_many_artifacts(source: PackageSource) -> Iterator[AnyProblem]:
+    count, left_out = left_out_artifacts(source)
+    if left_out:
+        subject = source_ref(source.metadata.name)
+        first = next(iter(left_out.values()))
+        yield TooManyArtifacts(subject=subject, count=count, most=ARTIFACTS_MAX, first_left_out=first)
 
 
 def duplicate_artifacts(source: PackageSource, variant: Variant, components: list[str]) -> Iterator[AnyProblem]:
@@ -166,14 +232,22 @@ def origin_problems(source: PackageSource) -> Iterator[AnyProblem]:
     """Why no artifact at all can be made: the name of the source is also its alias (specification, operator 3.5)."""
     subject = source_ref(source.metadata.name)
     ref = source.spec.source_ref
+    name = source.metadata.name
+    if not names.is_label_value(name):
+        yield InvalidName(subject=subject, field="metadata.name", value=name, rule="label")
     if ref is None:
         if any(variant.components for variant in source.spec.variants):
             yield InvalidName(subject=subject, field="spec.sourceRef", value="", rule="empty")
         return
-    if not names.is_source_alias(ref.name):
+    # Flux allows underscores in aliases and not in names, more characters in names than in aliases; this is both.
+    if not names.is_dns_label(ref.name):
         yield InvalidName(subject=subject, field="spec.sourceRef.name", value=ref.name, rule="alias")
     if not names.is_dns_label(ref.namespace):
         yield InvalidName(subject=subject, field="spec.sourceRef.namespace", value=ref.namespace, rule="namespace")
+    if ref.path:
+        fault = path_fault(ref.path.strip("/") or "root", most=BASE_MAX)
+        if fault is not None and fault != "current":
+            yield InvalidPath(subject=subject, field="spec.sourceRef.path", value=ref.path, rule=fault)
 
 
 def install_problems(source: PackageSource, variant: Variant, installed: Installed) -> Iterator[AnyProblem]:
@@ -201,14 +275,20 @@ def sibling_problems(source: PackageSource, variant: Variant) -> Iterator[AnyPro
     yield from _sibling_problems(source, variant, installs, [])
 
 
-def _path_fault(path: str) -> Literal["empty", "trailing-slash", "parent", "too-long"] | None:
+def path_fault(path: str, *, most: int) -> PathRule | None:
+    """Why a path below the base folder names nothing; ``most`` characters are allowed."""
     if not path:
         return "empty"
     if path.endswith("/"):
         return "trailing-slash"
-    if ".." in path.split("/"):
-        return "parent"
-    return "too-long" if len(path) > PATH_MAX else None
+    if ".." in path:
+        if ".." in path.split("/"):
+            return "parent"
+    elif path == "." or path.endswith("/."):
+        return "current"
+    if not path.isprintable():
+        return "unprintable"
+    return "too-long" if len(path) > most else None
 
 
 def _package_problems(package: Package, variant: Variant) -> Iterator[AnyProblem]:
@@ -219,6 +299,27 @@ def _package_problems(package: Package, variant: Variant) -> Iterator[AnyProblem
         known = {component.name for component in variant.components}
         for component in sorted(package.spec.components.keys() - known):
             yield UnknownOverride(subject=package_ref(name), variant=variant.name, component=component)
+
+
+def _left_out_problems(source: PackageSource, installs: list[Installed]) -> Iterator[AnyProblem]:
+    _, left_out = left_out_artifacts(source)
+    if left_out and any(installed.artifact in left_out for installed in installs):
+        yield from too_many_artifacts(source)
+
+
+def values_problem(package: Package, component: str) -> InvalidValues | None:
+    """Why the values of a component cannot be those of a release; null counts as none."""
+    values = package.override(component).values
+    if values is None or values is UNSET or isinstance(values, dict):
+        return None
+    field = f"spec.components[{component}].values"
+    return InvalidValues(subject=package_ref(package.metadata.name), field=field, found=_FOUND.get(type(values), "number"))
+
+
+def _values_problems(package: Package, installs: list[Installed]) -> Iterator[AnyProblem]:
+    if package.spec.components:
+        problems = (values_problem(package, installed.component.name) for installed in installs)
+        yield from dict.fromkeys(problem for problem in problems if problem is not None)
 
 
 def _sibling_problems(

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from cozystack.api import names
 from cozystack.planner import problems as p
 
 P = TypeVar("P", bound=p.Problem)
@@ -17,27 +19,37 @@ _UNBLOCK: dict[type[p.Problem], Callable[[Any], str]] = {}
 
 _RULES = {
     "empty": "is empty",
+    "object": "is no name of an object (at most 253 of a-z, 0-9, dashes and dots)",
     "namespace": "is no name of a namespace (at most 63 of a-z, 0-9 and dashes, starting and ending with a letter or digit)",
     "release": "is no name of a Helm release (at most 53 of a-z, 0-9, dashes and dots)",
     "artifact": "gives no name of an artifact (at most 253 of a-z, 0-9 and dashes)",
-    "alias": "cannot be the alias of a source (at most 63 of a-z, 0-9, dashes and underscores, no dots)",
-    "library": "is no name of a library",
+    "alias": "cannot be the alias of a source (at most 63 of a-z, 0-9 and dashes, no dots)",
+    "library": "is no name of a library (at most 128 printable characters, no slashes)",
     "label": "does not fit into a label (at most 63 characters)",
     "trailing-slash": "ends with a slash, so that it names no chart",
+    "current": "ends in a dot, so that it names no chart",
     "parent": "leaves its folder",
+    "unprintable": "has characters that cannot be printed",
     "too-long": "is too long",
 }
+SENTENCE_MAX = 2048
+"""A condition holds 32,768 characters, and several sentences."""
 _SHOWN = 8
+_VALUE_MAX = 300
 
 
 def describe(problem: p.Problem) -> str:
-    """What is wrong."""
-    return _DESCRIBE[type(problem)](problem)
+    """What is wrong; at most ``SENTENCE_MAX`` characters, however long the names in it are."""
+    return _cut(_DESCRIBE[type(problem)](problem))
 
 
 def unblock(problem: p.Problem) -> str:
     """What would fix it."""
-    return _UNBLOCK[type(problem)](problem)
+    return _cut(_UNBLOCK[type(problem)](problem))
+
+
+def _cut(sentence: str) -> str:
+    return sentence if len(sentence) <= SENTENCE_MAX else sentence[: SENTENCE_MAX - 1] + "…"
 
 
 def _says(kind: type[P], what: Callable[[P], str], fix: Callable[[P], str]) -> None:
@@ -56,6 +68,13 @@ def _loop(members: tuple[str, ...]) -> str:
     shown = members[:_SHOWN]
     skipped = ("…",) if len(members) > _SHOWN else ()
     return " → ".join((*shown, *skipped, members[0]))
+
+
+def _broken_rule(field: str, value: str, rule: str) -> str:
+    if not value:
+        return f"{field} {_RULES[rule]}"
+    shown = value if len(value) <= _VALUE_MAX else value[: _VALUE_MAX - 1] + "…"
+    return f"{field} {json.dumps(shown, ensure_ascii=False)} {_RULES[rule]}"
 
 
 def _flux(reason: str, message: str) -> str:
@@ -83,6 +102,8 @@ _says(
         f"create Package {x.missing} (PackageSource {listed(x.provided_by)} provides it)"
         if x.provided_by
         else f"create PackageSource and Package {x.missing}, or add it to spec.ignoreDependencies of {x.subject}"
+        if names.is_dns_subdomain(x.missing)
+        else f"correct dependsOn of PackageSource {x.subject.name}, or add {json.dumps(x.missing)} to its ignored dependencies"
     ),
 )
 _says(
@@ -127,13 +148,23 @@ _says(
 )
 _says(
     p.InvalidName,
-    lambda x: f'{x.field} "{x.value}" {_RULES[x.rule]}' if x.value else f"{x.field} {_RULES[x.rule]}",
+    lambda x: _broken_rule(x.field, x.value, x.rule),
     lambda x: f"correct {x.field} of {x.subject}",
 )
 _says(
     p.InvalidPath,
-    lambda x: f'{x.field} "{x.value}" {_RULES[x.rule]}' if x.value else f"{x.field} {_RULES[x.rule]}",
+    lambda x: _broken_rule(x.field, x.value, x.rule),
     lambda x: f"correct {x.field} of {x.subject}",
+)
+_says(
+    p.InvalidValues,
+    lambda x: f"{x.field} is a {x.found}, no map of values",
+    lambda x: f"make {x.field} of {x.subject} a map, or remove it",
+)
+_says(
+    p.TooManyArtifacts,
+    lambda x: f"{x.subject} makes {x.count} artifacts, Flux allows {x.most}; {x.first_left_out} and what follows is not built",
+    lambda x: f"divide {x.subject} into several",
 )
 _says(
     p.DependencyCycle,
@@ -180,6 +211,11 @@ _says(
     p.MissingValuesSecret,
     lambda x: f"{x.subject} is missing, which {x.release} reads its values from",
     lambda x: f"create {x.subject}",
+)
+_says(
+    p.MissingValuesKey,
+    lambda x: f"{x.subject} has no key {x.key}, which {x.release} reads",
+    lambda x: f"add the key {x.key} to {x.subject}, or to the Secret that it is copied from",
 )
 _says(
     p.FailingRelease,

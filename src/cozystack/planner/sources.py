@@ -26,6 +26,9 @@ from cozystack.planner.sentences import describe
 if TYPE_CHECKING:
     from cozystack.planner.catalogue import Catalogue
 
+_FAULTS_TOLD = 8
+"""In a condition, which holds 32,768 characters."""
+
 
 def plan_source(view: Catalogue, name: str) -> SourcePlan:
     """Everything about PackageSource ``name``; raises ``LookupError`` when there is none."""
@@ -140,7 +143,8 @@ def _status(
     if action != "none" or (ready.status == "Unknown" and desired is not None):
         conditions.append(Condition("Reconciling", "True", "Progressing", "The artifacts are being built", "", generation))
     if own:
-        faults = "; ".join(describe(problem) for problem in own)
+        more = f"; and {len(own) - _FAULTS_TOLD} more" if len(own) > _FAULTS_TOLD else ""
+        faults = "; ".join(describe(problem) for problem in own[:_FAULTS_TOLD]) + more
         conditions.append(Condition("Stalled", "True", "InvalidSpec", faults, "", generation))
         conditions.append(Condition("Accepted", "False", "InvalidSpec", faults, "", generation))
     else:
