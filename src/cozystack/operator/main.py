@@ -259,7 +259,7 @@ class Operator:
         self.log.info("operating", version=__version__)
         await self.bootstrap.run()
         self._measures = Measures(self._registry, self.clock)
-        view = View(self.client, settings_of(self._options), on_affected=self._trigger)
+        view = View(self.client, settings_of(self._options), on_affected=self._trigger, random=self._random)
         instance = os.environ.get("POD_NAME", "cozystack-operator")
         events = EventRecorder(self.client, component="cozystack-operator", instance=instance, clock=self.clock)
         reconcilers = Reconcilers(
@@ -352,12 +352,13 @@ class Operator:
         )
 
     def _trigger(self, affected: Affected) -> None:
-        for name in affected.sources:
+        # In one order always, so that a simulation can be repeated.
+        for name in sorted(affected.sources):
             self._sources.trigger(Key("", name))
-        for name in affected.packages:
+        for name in sorted(affected.packages):
             self._measures.touched(name)
             self._packages.trigger(Key("", name))
-        for name in affected.namespaces:
+        for name in sorted(affected.namespaces):
             self._namespaces.trigger(Key("", name))
 
 

@@ -8,6 +8,7 @@ state that is known to be old; an older one that a watch brings later is passed 
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 from cozystack.api import names
@@ -36,29 +37,36 @@ from cozystack.runtime import Registry, Service, show_informer
 class View:
     """See the module. ``on_affected`` is called after every edit with what it affects."""
 
-    def __init__(self, client: Client, settings: Settings, *, on_affected: Callable[[Affected], None]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        settings: Settings,
+        *,
+        on_affected: Callable[[Affected], None],
+        random: Random | None = None,
+    ) -> None:
         self.catalogue = Catalogue(settings)
         self._on_affected = on_affected
         self._versions: dict[tuple[str, Key], int] = {}
-        self.namespaces: Informer[Namespace] = Informer(client, NAMESPACES)
+        self.namespaces: Informer[Namespace] = Informer(client, NAMESPACES, random=random)
         # One bit of the managed fields is kept: whether the original has written the object.
         marked = ownership((), LEGACY_MANAGERS)
         only_values = f"metadata.name={settings.values_secret}"
-        self.secrets: Informer[Secret] = Informer(client, SECRETS, field_selector=only_values, transform=marked)
+        self.secrets: Informer[Secret] = Informer(client, SECRETS, field_selector=only_values, transform=marked, random=random)
         self.releases: Informer[HelmRelease] = Informer(
-            client, HELM_RELEASES, label_selector=names.PACKAGE_LABEL, transform=marked
+            client, HELM_RELEASES, label_selector=names.PACKAGE_LABEL, transform=marked, random=random
         )
         system = names.SYSTEM_NAMESPACE
         self._informers: list[Informer[Any]] = [
             self.namespaces,
             self.secrets,
-            Informer(client, PACKAGE_SOURCES, transform=shared_parts()),
-            Informer(client, PACKAGES),
+            Informer(client, PACKAGE_SOURCES, transform=shared_parts(), random=random),
+            Informer(client, PACKAGES, random=random),
             self.releases,
-            Informer(client, ARTIFACT_GENERATORS, namespace=system),
-            Informer(client, EXTERNAL_ARTIFACTS, namespace=system),
-            Informer(client, OCI_REPOSITORIES),
-            Informer(client, GIT_REPOSITORIES),
+            Informer(client, ARTIFACT_GENERATORS, namespace=system, random=random),
+            Informer(client, EXTERNAL_ARTIFACTS, namespace=system, random=random),
+            Informer(client, OCI_REPOSITORIES, random=random),
+            Informer(client, GIT_REPOSITORIES, random=random),
         ]
 
     def services(self) -> list[Service]:
