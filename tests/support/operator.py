@@ -11,6 +11,7 @@ import asyncio
 import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from datetime import datetime
 from hashlib import sha256
 from random import Random
@@ -35,7 +36,7 @@ from cozystack.api.resources import (
 from cozystack.api.time import format_time
 from cozystack.apiserver.http.api import ApiServer
 from cozystack.apiserver.lifecycle import Lifecycle
-from cozystack.apiserver.storage import open_storage
+from cozystack.apiserver.storage import Storage, open_storage
 from cozystack.kube import Client, Discovery
 from cozystack.kube.errors import NotFound
 from cozystack.kube.manifests import apply_all
@@ -210,6 +211,28 @@ class World:
                 await running.kill()
         await self.client.transport.close()
         await self.clock.settle()
+
+    # Backups of the API server
+
+    def backup(self) -> Storage:
+        """Everything as it is now, in a store whose versions begin anew."""
+        copy = open_storage(None)
+        for resource in self.server.storage.resources():
+            for stored in self.server.storage.objects(resource):
+                copy.put(resource, stored.namespace, stored.name, deepcopy(stored.object))
+        return copy
+
+    async def restore(self, storage: Storage) -> None:
+        """Let the API server come back with an earlier state; everybody connects to it again."""
+        before = self.server
+        self.server = ApiServer(storage, clock=self.clock.now)
+        self._lifecycle = Lifecycle(self.server.objects)
+        self._lifecycle.start()
+        for wire in (self.client.transport, *(running.wire for running in self._operators)):
+            assert isinstance(wire, Wire)
+            wire.server = self.server
+        before.end_watches()
+        await self.settle(1)
 
     # Time
 

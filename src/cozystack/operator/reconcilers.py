@@ -171,6 +171,7 @@ class Reconcilers:
             if found is not None:
                 self._view.put(found)
                 return
+        await self._replace_stale_owners(release)
         applied = await self._client.apply(HELM_RELEASES, payload(release.desired), manager=names.PACKAGE_MANAGER, force=True)
         self._log.info(
             "release written",
@@ -180,6 +181,22 @@ class Reconcilers:
             changes=",".join(release.changes),
         )
         self._view.put(applied)
+
+    async def _replace_stale_owners(self, release: ReleasePlan) -> None:
+        """Put our reference in the place of one to an earlier Package of the name, as a restore from a backup leaves it.
+
+        Applying would add a second controller, which the API server refuses.
+        """
+        live = self._view.catalogue.release(release.key)
+        owners = live.metadata.owner_references if live is not None else ()
+        (ours,) = release.desired.metadata.owner_references
+        kept = [each for each in owners if (each.kind, each.name, each.controller) != (ours.kind, ours.name, True)]
+        if live is None or len(kept) == len(owners) or ours in owners:
+            return
+        references = [*kept, ours]
+        metadata = {"resourceVersion": live.metadata.resource_version, "ownerReferences": msgspec.to_builtins(references)}
+        await self._client.patch(HELM_RELEASES, release.key, {"metadata": metadata}, manager=names.PACKAGE_MANAGER)
+        self._log.info("release adopted from an earlier Package of the name", release=str(release.key), package=ours.name)
 
     async def _delete_release(self, plan: PackagePlan, key: Key, reason: str) -> None:
         live = self._view.catalogue.release(key)

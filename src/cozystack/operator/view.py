@@ -2,7 +2,8 @@
 
 Every change of an object is one edit of the catalogue; the edit says which Packages, PackageSources and namespaces it affects,
 and exactly those are triggered. Objects that a write returned are put in as well, so that the next plan does not start from a
-state that is known to be old; an older one that a watch brings later is passed over.
+state that is known to be old; an older one that a watch brings later is passed over. Not so one that a new list brings: when
+the API server was restored from a backup, its versions begin again at lower numbers, and what it says is so all the same.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class View:
     ) -> None:
         self.catalogue = Catalogue(settings)
         self._on_affected = on_affected
-        self._versions: dict[tuple[str, Key], int] = {}
+        self._versions: dict[tuple[str, Key], tuple[int, str]] = {}
+        """The newest that is known of an object: version and uid."""
         self.namespaces: Informer[Namespace] = Informer(client, NAMESPACES, random=random)
         # One bit of the managed fields is kept: whether the original has written the object.
         marked = ownership((), LEGACY_MANAGERS)
@@ -83,7 +85,7 @@ class View:
             await informer.wait_synced()
         with self.catalogue.batch() as affected:
             for informer in self._informers:
-                informer.on_change(self._handler(informer.resource))
+                informer.on_change(self._handler(informer))
         for each in affected:
             self._on_affected(each)
 
@@ -102,23 +104,36 @@ class View:
         self._versions.pop((type(release).__name__, release.key), None)
         self._on_affected(self.catalogue.remove_release(release.key))
 
-    def _handler(self, resource: Resource[Any]) -> Callable[[ChangeKind, Any, Any], None]:
+    def _handler(self, informer: Informer[Any]) -> Callable[[ChangeKind, Any, Any], None]:
+        resource = informer.resource
+        lists = informer.lists
+
         def changed(kind: ChangeKind, old: Any, new: Any) -> None:
+            nonlocal lists
+            if informer.lists != lists:
+                lists = informer.lists
+                self._forget_versions(resource.kind)
             if kind == "deleted":
                 # A write that was answered late must not bring it back. One that only lost its label is at this very version.
-                self._versions[resource.kind, old.key] = _version(old) - 1
+                self._versions[resource.kind, old.key] = (_version(old) - 1, old.metadata.uid)
                 self._on_affected(self._remove(resource, old))
-            elif self._is_news(new):
+            elif self._is_news(new, made_anew=True):
                 self._on_affected(self._edit(new))
 
         return changed
 
-    def _is_news(self, obj: Object) -> bool:
-        version = _version(obj)
-        key = (type(obj).__name__, obj.key)
-        if version and version <= self._versions.get(key, 0):
+    def _forget_versions(self, kind: str) -> None:
+        for place in [place for place in self._versions if place[0] == kind]:
+            del self._versions[place]
+
+    def _is_news(self, obj: Object, *, made_anew: bool = False) -> bool:
+        """Whether nothing as new is known; with ``made_anew`` an object of another uid is news at any version."""
+        version, uid = _version(obj), obj.metadata.uid
+        place = (type(obj).__name__, obj.key)
+        known, known_uid = self._versions.get(place, (0, uid))
+        if version and version <= known and (uid == known_uid or not made_anew):
             return False
-        self._versions[key] = version
+        self._versions[place] = (version, uid)
         return True
 
     def _edit(self, obj: Object) -> Affected:
