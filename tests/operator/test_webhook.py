@@ -568,7 +568,7 @@ async def test_the_operator_waits_for_its_webhook_and_not_for_ever(world: World)
 
 # Asked by an API server
 
-ACCOUNT = User("system:serviceaccount:cozy-system:cozystack", ("system:serviceaccounts", "system:authenticated"))
+ACCOUNT = User("system:serviceaccount:cozy-system:cozystack", ("system:masters", "system:authenticated"))
 
 
 class Account(Wire):

@@ -17,12 +17,14 @@ from typing import Any
 from cozystack.api import yaml
 from cozystack.apiserver import pki
 from cozystack.apiserver.admission import Webhooks
+from cozystack.apiserver.audit import Audit, AuditFile
 from cozystack.apiserver.errors import bad_request
 from cozystack.apiserver.http.api import VERSION, ApiServer
 from cozystack.apiserver.http.messages import User
 from cozystack.apiserver.http.server import Listener, serve
 from cozystack.apiserver.lifecycle import Lifecycle
 from cozystack.apiserver.objects import Objects
+from cozystack.apiserver.rbac import bootstrap
 from cozystack.apiserver.storage import StorageError, open_storage
 from cozystack.kube import Client, Informer, key_of
 from cozystack.kube.clock import Clock
@@ -91,6 +93,7 @@ class Cluster:
         self._ca = certificates.ca.read_bytes()
         objects = Objects(storage, clock=self._clock.now)
         self._endpoints = Endpoints(storage, on_simulated=self._simulated)
+        self._audit = Audit(AuditFile(self._state.folder / "audit.log"), clock=self._clock.now)
         self.api = ApiServer(
             storage,
             clock=self._clock.now,
@@ -99,9 +102,11 @@ class Cluster:
             objects=objects,
             logs=self._logs,
             webhooks=Webhooks(storage, objects.registry, resolve=self._endpoints),
+            audit=self._audit,
         )
         self._lifecycle = Lifecycle(self.api.objects, ca=self._ca)
         self._lifecycle.start()
+        bootstrap(self.api.objects)
         self.client = Client(InProcess(self.api), clock=self._clock, user_agent="kubelet")
         self._events = EventRecorder(self.client, component="sandbox", instance="sandbox", clock=self._clock)
         try:
@@ -176,6 +181,7 @@ class Cluster:
         if hasattr(self, "api"):
             self._endpoints.close()
             self.api.storage.close()
+            self._audit.close()
 
     # What real Pods need
 

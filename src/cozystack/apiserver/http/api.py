@@ -1,11 +1,12 @@
 """Requests in, answers out: the API as a function, without sockets.
 
-``ApiServer.handle`` finds out who asks, what is asked for, and calls the read side or ``Objects``. What goes wrong
-comes back as a ``Status`` object.
+``ApiServer.handle`` finds out who asks, what is asked for and whether they may, and calls the read side or ``Objects``. What
+goes wrong comes back as a ``Status`` object.
 """
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ import msgspec
 from cozystack.api import yaml
 from cozystack.apiserver import errors
 from cozystack.apiserver.admission import Refused, Webhooks, Writes
+from cozystack.apiserver.audit import Audit, Record
 from cozystack.apiserver.auth import Authenticator
 from cozystack.apiserver.discovery import (
     aggregated,
@@ -26,12 +28,17 @@ from cozystack.apiserver.discovery import (
 )
 from cozystack.apiserver.errors import ApiError
 from cozystack.apiserver.http import negotiate
+from cozystack.apiserver.http.impersonation import acting_user
 from cozystack.apiserver.http.lists import check_watch, number, page, resource_version
 from cozystack.apiserver.http.messages import Request, Response, Stream, User, json_response
+from cozystack.apiserver.http.requests import Asked, asked
+from cozystack.apiserver.http.tokens import token_request
 from cozystack.apiserver.http.watch import Watch, WatchSpec, failed_lines
 from cozystack.apiserver.objects import MOST_BYTES, DeleteOptions, Objects, WriteOptions
 from cozystack.apiserver.openapi import OpenApi
 from cozystack.apiserver.protobuf import ProtobufError, decode
+from cozystack.apiserver.rbac import Aggregation, Authorizer, ClientWrites, GuardedWrites, forbidden
+from cozystack.apiserver.rbac.reviews import Reviews
 from cozystack.apiserver.resources import ResourceInfo
 from cozystack.apiserver.scale import scale_of, scaling_patch
 from cozystack.apiserver.selectors import Predicate, both, field_selector, label_selector
@@ -48,7 +55,8 @@ VERSION = {
     "compiler": "gc",
     "platform": "linux/amd64",
 }
-OPEN_PATHS = frozenset(("/healthz", "/livez", "/readyz", "/version"))
+# Anybody may know whether the server is well.
+HEALTH_PATHS = frozenset(("/healthz", "/livez", "/readyz"))
 PATCHES = {
     "application/json-patch+json": "json",
     "application/merge-patch+json": "merge",
@@ -57,6 +65,7 @@ PATCHES = {
     "application/apply-patch+json": "apply",
 }
 WATCH_SECONDS = 1800
+_log = logging.getLogger(__name__)
 
 
 class LogSource(Protocol):
@@ -68,7 +77,8 @@ class LogSource(Protocol):
 
 
 class ApiServer:
-    """See the module. ``clock`` and ``key`` (for tokens) are passed in; ``logs`` serves ``pods/log``."""
+    """See the module. ``clock`` and ``key`` (for tokens) are passed in; ``logs`` serves ``pods/log``, ``audit`` is told of
+    every request."""
 
     def __init__(
         self,
@@ -80,13 +90,19 @@ class ApiServer:
         objects: Objects | None = None,
         logs: LogSource | None = None,
         webhooks: Webhooks | None = None,
+        audit: Audit | None = None,
     ) -> None:
         self.storage = storage
         self.objects = objects if objects is not None else Objects(storage, clock=clock)
         self.registry = self.objects.registry
-        self.writes = Writes(self.objects, webhooks if webhooks is not None else Webhooks(storage, self.registry))
         self.clock = clock
         self.auth = Authenticator(storage, key=key or secrets.token_bytes(32), clock=clock, tokens=tokens)
+        self.authorizer = Authorizer(storage)
+        writes = Writes(self.objects, webhooks if webhooks is not None else Webhooks(storage, self.registry))
+        self.writes: ClientWrites = GuardedWrites(writes, self.objects, self.authorizer)
+        self._aggregation = Aggregation(self.objects)
+        self._reviews = Reviews(self.authorizer, self.auth)
+        self._audit = audit
         self.logs = logs
         self._openapi = OpenApi(self.registry)
         self._watches: set[Watch] = set()
@@ -94,8 +110,16 @@ class ApiServer:
 
     async def handle(self, request: Request) -> Response | Stream:
         """The answer to a request; never raises for what a client does."""
+        record = self._audit.begin(request) if self._audit is not None else None
+        answer = await self._answered(request, record)
+        if record is not None:
+            record.answered(answer)
+            answer.headers = {**answer.headers, "Audit-Id": record.id}
+        return answer
+
+    async def _answered(self, request: Request, record: Record | None) -> Response | Stream:
         try:
-            return await self._answer(request)
+            return await self._answer(request, record)
         except Refused as error:
             refused = json_response(error.status(), error.code, error.headers)
             refused.warnings = tuple(error.warnings)
@@ -105,63 +129,102 @@ class ApiServer:
         except RecursionError:
             too_deep = errors.bad_request("the body is nested too deeply")
             return json_response(too_deep.status(), too_deep.code)
+        except Exception as error:
+            # A fault of the server: one request fails, and the server lives on.
+            _log.exception("%s %s has failed", request.method, request.path)
+            fault = errors.internal(f"{type(error).__name__}: {error}")
+            return json_response(fault.status(), fault.code)
 
     def end_watches(self) -> None:
         """End every watch, so that the transport can close."""
         for watch in list(self._watches):
             watch.close()
 
-    async def _answer(self, request: Request) -> Response | Stream:
-        path = request.path.rstrip("/") or "/"
-        if path in OPEN_PATHS:
-            return self._open(path)
+    async def _answer(self, request: Request, record: Record | None) -> Response | Stream:
+        wanted = asked(request)
+        if record is not None:
+            record.asked = wanted
         user = self.auth.user(request)
         if user is None:
             raise errors.unauthorized()
-        parts = path.split("/")[1:]
+        if record is not None:
+            record.user = user
+        acting = acting_user(request, user, self.authorizer)
+        if acting is not user:
+            user = acting
+            if record is not None:
+                record.acting_as = acting
+        root = wanted.parts[0] if wanted.parts else ""
+        if f"/{root}" in HEALTH_PATHS:
+            return self._health(request, wanted)
+        attributes = wanted.attributes(user)
+        decision = self.authorizer.decide(attributes)
+        if record is not None:
+            record.reason, record.refused = decision.reason, not decision.allowed
+        if not decision.allowed:
+            raise forbidden(attributes, decision.reason)
+        if wanted.resource:
+            answer = await self._resource_of(request, wanted, user)
+            if request.method != "GET":
+                self._aggregation.settle()
+            return answer
+        return self._document(request, wanted)
+
+    def _health(self, request: Request, wanted: Asked) -> Response:
+        if request.method not in ("GET", "HEAD"):
+            raise errors.method_not_allowed()
+        if len(wanted.parts) > 1 and wanted.parts[1:] != ["ping"]:
+            return _no_page()
+        name = wanted.parts[0]
+        if not self.ready:
+            return Response(503, b"starting", "text/plain; charset=utf-8")
+        said = f"[+]ping ok\n{name} check passed\n" if request.flag("verbose") else "ok"
+        return Response(200, said.encode(), "text/plain; charset=utf-8")
+
+    def _document(self, request: Request, wanted: Asked) -> Response:
+        """What the server says of itself."""
+        parts = wanted.parts
+        if not parts or parts[0] not in ("api", "apis", "openapi", "version"):
+            if not parts and request.method == "GET":
+                return json_response({"paths": self._paths()})
+            return _no_page()
+        if request.method not in ("GET", "HEAD"):
+            raise errors.method_not_allowed()
         if parts[0] == "openapi":
             return self._openapi.answer(parts[1:], request)
-        if parts[0] not in ("api", "apis"):
-            if path == "/":
-                return json_response({"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]})
-            raise errors.no_such_path()
-        return await self._api(request, parts, user)
-
-    def _open(self, path: str) -> Response:
-        if path == "/version":
+        if parts == ["version"]:
             return json_response(VERSION)
-        return Response(200 if self.ready else 503, b"ok" if self.ready else b"starting", "text/plain")
-
-    async def _api(self, request: Request, parts: list[str], user: User) -> Response | Stream:
-        if parts[0] == "api":
-            group, rest = "", parts[1:]
-            if not rest:
-                return self._group_document(request, core=True)
-        else:
-            if len(parts) == 1:
-                return self._group_document(request, core=False)
-            group, rest = parts[1], parts[2:]
-            if not rest:
-                if group == "" or not self.registry.versions(group):
-                    raise errors.no_such_path()
-                return json_response(api_group(self.registry, group))
-        version, rest = rest[0], rest[1:]
-        if not rest:
-            if version not in self.registry.versions(group):
+        core = parts[0] == "api"
+        if len(parts) == 1:
+            return self._group_document(request, core=core)
+        group = "" if core else parts[1]
+        if not core and len(parts) == 2:
+            if not self.registry.versions(group):
                 raise errors.no_such_path()
-            return json_response(api_resource_list(self.registry, group, version))
-        namespace = ""
-        # /namespaces/NAME alone is the namespace itself; with more behind it, the scope of a resource.
-        if rest[0] == "namespaces" and len(rest) >= 3 and not (len(rest) == 3 and rest[2] in ("status", "finalize")):
-            namespace, rest = rest[1], rest[2:]
-        plural, name, subresource = (*rest, "", "")[:3]
-        subresource = "/".join(rest[2:]) if len(rest) > 3 else subresource
-        info = self.registry.find(group, version, plural)
-        if info is None or (namespace and not info.namespaced):
+            return json_response(api_group(self.registry, group))
+        version = parts[1] if core else parts[2]
+        if version not in self.registry.versions(group):
             raise errors.no_such_path()
-        if info.namespaced and not namespace and name:
+        return json_response(api_resource_list(self.registry, group, version))
+
+    def _paths(self) -> list[str]:
+        groups = [group for group in self.registry.groups() if group]
+        versions = [f"/apis/{group}/{version}" for group in groups for version in self.registry.versions(group)]
+        named = ["/api", "/api/v1", "/apis", *(f"/apis/{group}" for group in groups), *versions]
+        return sorted([*named, *HEALTH_PATHS, "/openapi/v2", "/openapi/v3", "/version"])
+
+    async def _resource_of(self, request: Request, wanted: Asked, user: User) -> Response | Stream:
+        info = self.registry.find(wanted.group, wanted.version, wanted.resource)
+        if info is None:
             raise errors.no_such_path()
-        return await self._resource(request, info, namespace, name, subresource, user)
+        namespace, name = wanted.place, wanted.target
+        if bool(namespace) is not info.namespaced and (namespace or name):
+            raise errors.no_such_path()
+        if name in (".", ".."):
+            raise errors.bad_request(f"Name parameter invalid: \"{name}\": may not be '{name}'")
+        if "%" in name:
+            raise errors.bad_request(f"Name parameter invalid: \"{name}\": may not contain '%'")
+        return await self._resource(request, info, namespace, name, wanted.subresource, user)
 
     def _group_document(self, request: Request, *, core: bool) -> Response:
         accept = request.headers.get("accept", "")
@@ -307,7 +370,7 @@ class ApiServer:
 
     async def _create(self, request: Request, info: ResourceInfo, namespace: str, user: User) -> Response:
         if info.group in ("authorization.k8s.io", "authentication.k8s.io"):
-            return json_response(self._review(info, self._body(request, info), user), 201)
+            return json_response(self._reviews.answer(info, namespace, self._body(request, info), user), 201)
         if "create" not in info.verbs:
             raise errors.method_not_allowed()
         options = self._write_options(request)
@@ -378,35 +441,9 @@ class ApiServer:
     def _token(self, request: Request, namespace: str, name: str) -> Response:
         content_type = request.headers.get("content-type", "")
         body = decode(request.body, "TokenRequest") if "protobuf" in content_type else self._json(request)
-        seconds = (body.get("spec") or {}).get("expirationSeconds") or 3600
-        try:
-            token, ends = self.auth.issue(namespace, name, seconds=int(seconds))
-        except KeyError:
-            raise errors.not_found("serviceaccounts", "", name) from None
-        stamp = ends.strftime("%Y-%m-%dT%H:%M:%SZ")
-        answer = {**body, "kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": {"name": name}}
-        answer["status"] = {"token": token, "expirationTimestamp": stamp}
-        return json_response(answer, 201)
-
-    def _review(self, info: ResourceInfo, body: dict[str, Any], user: User) -> dict[str, Any]:
-        identity = {"username": user.name, "groups": list(user.groups)}
-        if user.uid:
-            identity["uid"] = user.uid
-        status: dict[str, Any]
-        match info.kind:
-            case "SelfSubjectReview":
-                status = {"userInfo": identity}
-            case "TokenReview":
-                found = self.auth.token_user((body.get("spec") or {}).get("token", ""))
-                status = {"authenticated": found is not None}
-                if found is not None:
-                    status["user"] = {"username": found.name, "uid": found.uid, "groups": list(found.groups)}
-            case "SelfSubjectRulesReview":
-                rule = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
-                status = {"resourceRules": [rule], "nonResourceRules": [], "incomplete": False}
-            case _:
-                status = {"allowed": True, "reason": "every known user may do everything here"}
-        return {**body, "apiVersion": info.api_version, "kind": info.kind, "status": status}
+        if not isinstance(body, dict):
+            raise errors.bad_request("the body is not an object")
+        return json_response(token_request(self.auth, self.storage, namespace, name, body, self.clock()), 201)
 
     # What a request says
 
@@ -484,3 +521,8 @@ def _success(info: ResourceInfo, name: str, obj: dict[str, Any]) -> dict[str, An
     if info.group:
         details["group"] = info.group
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+def _no_page() -> Response:
+    """What is answered to a path outside of the API."""
+    return Response(404, b"404 page not found\n", "text/plain; charset=utf-8")

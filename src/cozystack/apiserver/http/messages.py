@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +19,15 @@ class User:
     name: str
     groups: tuple[str, ...] = ()
     uid: str = ""
+    extra: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
+    """What else is known, by name; nothing here depends on it."""
 
 
 @dataclass(slots=True)
 class Request:
-    """One request. Header names are lower case; ``query`` holds the last value of each name. ``user`` is set when the
-    transport has already found out who it is (a client certificate)."""
+    """One request. Header names are lower case; ``query`` holds the last value of each name, ``headers`` that of each header.
+    ``user`` is set when the transport has already found out who it is (a client certificate), ``address`` is where it comes
+    from, ``acting_as`` holds every ``Impersonate-`` header, since there may be several of a name."""
 
     method: str
     path: str
@@ -32,9 +35,14 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     user: User | None = None
+    address: str = ""
+    acting_as: Sequence[tuple[str, str]] = ()
+    uri: str = ""
+    """Path and query as they were sent."""
 
     def flag(self, name: str) -> bool:
-        return self.query.get(name, "") in ("true", "1")
+        """Whether a parameter is given and does not say no, which is how Kubernetes reads them."""
+        return self.query.get(name, "false").lower() not in ("false", "0")
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from cozystack.apiserver.http.api import ApiServer
+from cozystack.apiserver.http.impersonation import headers as impersonation
 from cozystack.apiserver.http.messages import Request, Stream, User
 from cozystack.apiserver.objects import MOST_BYTES
 
@@ -66,6 +67,9 @@ async def _handle(api: ApiServer, request: web.BaseRequest) -> web.StreamRespons
             headers={name.lower(): value for name, value in request.headers.items()},
             body=body,
             user=_certificate_user(request),
+            address=request.remote or "",
+            acting_as=_acting_as(request),
+            uri=request.raw_path,
         )
     )
     if isinstance(answer, Stream):
@@ -113,6 +117,13 @@ def _quoted(text: str) -> str:
 
 def _last_values(query: Any) -> Mapping[str, str]:
     return dict(query)
+
+
+def _acting_as(request: web.BaseRequest) -> list[tuple[str, str]]:
+    """The headers of impersonation, of which there may be several of a name."""
+    if "Impersonate-User" not in request.headers and not any(name.startswith("Impersonate-") for name in request.headers):
+        return []
+    return impersonation([(name.lower(), value) for name, value in request.headers.items()])
 
 
 def _certificate_user(request: web.BaseRequest) -> User | None:
