@@ -8,7 +8,7 @@ import pytest
 
 from cozystack.api import names
 from cozystack.api.resources import NAMESPACES, SECRETS
-from cozystack.operator.replicator import matches
+from cozystack.operator.selectors import matches
 from support.operator import Obj, World, plain, values_secret
 
 ORIGINAL = "cozy-system/cozystack-values"

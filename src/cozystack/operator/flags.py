@@ -16,6 +16,7 @@ from typing import Any, Literal
 from cozystack.api import names
 from cozystack.api.duration import is_flux_duration, parse_duration
 from cozystack.operator.platform import PlatformSource, RefError, parse_platform_source
+from cozystack.operator.selectors import parse_selector
 
 
 class FlagSyntaxError(Exception):
@@ -88,6 +89,9 @@ FLAGS: tuple[Flag, ...] = (
     Flag("zap-stacktrace-level", "text", "", "accepted for compatibility, without effect"),
     Flag("zap-time-encoding", "text", "", "accepted for compatibility, without effect"),
 )
+HISTORY_MAX = 2**31 - 1
+SOURCE_NAME_MAX = names.DNS_LABEL_MAX - len("cozystack.")
+_LISTENERS = ("metrics-bind-address", "health-probe-bind-address", "webhook-bind-address")
 _BY_NAME = {flag.name: flag for flag in FLAGS}
 _TRUE, _FALSE = ("1", "t", "T", "true", "TRUE", "True"), ("0", "f", "F", "false", "FALSE", "False")
 
@@ -151,7 +155,7 @@ def parse_flags(arguments: Sequence[str]) -> dict[str, str]:
                 raise FlagSyntaxError(f"flag needs an argument: -{name}")
         if flag.kind == "bool" and value not in _TRUE + _FALSE:
             raise FlagSyntaxError(f'invalid boolean value "{value}" for -{name}')
-        if flag.kind == "int" and not value.removeprefix("-").isdecimal():
+        if flag.kind == "int" and not re.fullmatch(r"[-+]?[0-9]{1,18}", value):
             raise FlagSyntaxError(f'invalid value "{value}" for flag -{name}: not a whole number')
         values[name] = value
     return values
@@ -160,10 +164,11 @@ def parse_flags(arguments: Sequence[str]) -> dict[str, str]:
 def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
     """Checked options; raises ``FlagSyntaxError``, ``HelpRequested``, or ``OptionsError`` with every fault found."""
     values = parse_flags(arguments)
+    values["zap-log-level"] = _zap_level(values["zap-log-level"])
+    faults = _log_faults(values)
     values["log-format"] = values["zap-encoder"] or values["log-format"]
     values["log-level"] = values["zap-log-level"] or values["log-level"]
     values["kubeconfig"] = values["kubeconfig"] or environment.get("KUBECONFIG", "")
-    faults: list[str] = []
     read: dict[str, Any] = {
         name: _positive_duration(name, values[name], faults)
         for name in (
@@ -177,23 +182,37 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
     }
     if int(values["helmrelease-max-history"]) < 0:
         faults.append(f"--helmrelease-max-history must be >= 0 (got {values['helmrelease-max-history']})")
+    if int(values["helmrelease-max-history"]) > HISTORY_MAX:
+        faults.append(f"--helmrelease-max-history must be at most {HISTORY_MAX} (got {values['helmrelease-max-history']})")
     if not 1 <= int(values["workers"]) <= 64:
         faults.append(f"--workers must be from 1 to 64 (got {values['workers']})")
     _choice("dependency-gate", values, ("running", "written"), faults)
     _choice("log-format", values, ("console", "json"), faults)
     _choice("log-level", values, ("debug", "info", "warning", "error"), faults)
-    for name in ("cozy-values-secret-name", "platform-source-name"):
-        if not names.is_dns_subdomain(values[name]):
-            faults.append(f'--{name} must be a valid object name (got "{values[name]}")')
+    if not names.is_dns_subdomain(values["cozy-values-secret-name"]):
+        faults.append(f'--cozy-values-secret-name must be a valid object name (got "{values["cozy-values-secret-name"]}")')
+    # It is an alias in an ArtifactGenerator, and the end of the PackageSource's name, which is the value of a label.
+    if not names.is_dns_label(values["platform-source-name"]) or len(values["platform-source-name"]) > SOURCE_NAME_MAX:
+        faults.append(
+            f"--platform-source-name must be at most {SOURCE_NAME_MAX} of a-z, 0-9 and dashes "
+            f'(got "{values["platform-source-name"]}")'
+        )
     if not names.is_dns_label(values["cozy-values-secret-namespace"]):
         faults.append(
             f'--cozy-values-secret-namespace must be a valid namespace (got "{values["cozy-values-secret-namespace"]}")'
         )
-    if (fault := selector_fault(values["cozy-values-namespace-selector"])) is not None:
-        faults.append(f"--cozy-values-namespace-selector: {fault}")
-    for name in ("metrics-bind-address", "health-probe-bind-address", "webhook-bind-address"):
+    if values["leader-election-namespace"] and not names.is_dns_label(values["leader-election-namespace"]):
+        faults.append(f'--leader-election-namespace must be a valid namespace (got "{values["leader-election-namespace"]}")')
+    try:
+        parse_selector(values["cozy-values-namespace-selector"])
+    except ValueError as error:
+        faults.append(f"--cozy-values-namespace-selector: {error}")
+    for name in _LISTENERS:
         if not is_bind_address(values[name]):
             faults.append(f'--{name} must be host:port, :port or 0 (got "{values[name]}")')
+    faults += _listener_faults(values)
+    if not re.fullmatch(r"[^\s/:]+(:\d+)?(/[^\s/:]+)*", values["flux-registry"]):
+        faults.append(f'--flux-registry must be a host and a path without a scheme (got "{values["flux-registry"]}")')
     if values["telemetry-endpoint"] and not re.fullmatch(r"https?://[^\s/]\S*", values["telemetry-endpoint"]):
         faults.append(f'--telemetry-endpoint must start with https:// or http:// (got "{values["telemetry-endpoint"]}")')
     if values["metrics-cert-path"] and values["metrics-secure"] not in _TRUE:
@@ -233,6 +252,8 @@ def usage() -> str:
         "Subcommands:",
         "  cozystack-operator label-namespace --namespace NAME",
         "        put the labels of the platform on its own namespace, and exit",
+        "  cozystack-operator hand-back [--namespace NAME] [--timeout DURATION] [--values-secret NAME]",
+        "        take off what only this operator understands, so that another can go on, and exit",
     ]
     return "\n".join(lines) + "\n"
 
@@ -242,19 +263,33 @@ def is_bind_address(text: str) -> bool:
     if text == "0":
         return True
     _, colon, port = text.rpartition(":")
-    return bool(colon) and port.isdecimal() and int(port) <= 65535
+    return bool(colon) and re.fullmatch(r"[0-9]{1,5}", port) is not None and int(port) <= 65535
 
 
-def selector_fault(selector: str) -> str | None:
-    """What is wrong with an equality-based label selector such as ``a=b,c``, as a sentence."""
-    for term in selector.split(","):
-        key, _, value = term.strip().replace("==", "=").removeprefix("!").partition("=")
-        prefix, slash, name = key.removesuffix("!").strip().rpartition("/")
-        if not name or not names.is_label_value(name) or (slash and not names.is_dns_subdomain(prefix)):
-            return f'"{term.strip()}" does not start with a valid label key'
-        if not names.is_label_value(value.strip()):
-            return f'"{value.strip()}" is not a valid label value'
-    return None
+def _listener_faults(values: Mapping[str, str]) -> list[str]:
+    """The webhook has a port to itself; metrics and probes may share one."""
+    ports = {name: values[name].rpartition(":")[2] for name in _LISTENERS if values[name] != "0"}
+    return [
+        f"--webhook-bind-address and --{name} have one port ({ports[name]})"
+        for name in ("metrics-bind-address", "health-probe-bind-address")
+        if ports.get(name, "0") != "0" and ports[name] == ports.get("webhook-bind-address")
+    ]
+
+
+def _log_faults(values: Mapping[str, str]) -> list[str]:
+    """The two names of one setting must not say different things."""
+    return [
+        f'--{name} and --{legacy} say different things ("{values[name]}" and "{values[legacy]}")'
+        for name, legacy, default in (("log-format", "zap-encoder", "console"), ("log-level", "zap-log-level", "info"))
+        if values[legacy] and values[name] not in (default, values[legacy])
+    ]
+
+
+def _zap_level(text: str) -> str:
+    """The level of the original's flag: a name, or a number, which is the more detailed the larger it is."""
+    if text.isascii() and text.isdecimal() and int(text) > 0:
+        return "debug"
+    return "error" if text == "panic" else text
 
 
 def _typed(flag: Flag, text: str) -> str | bool | int:

@@ -71,6 +71,10 @@ def parse_platform_source(
     """The source that the flags describe, or nothing when no URL is given; raises ``RefError``."""
     url = url.strip()
     if not url:
+        given = {"ref": ref.strip(), "secret": secret, "path": path, "insecure": insecure}
+        without = [f"--platform-source-{name} is for --platform-source-url" for name, value in given.items() if value]
+        if without:
+            raise RefError(without)
         return None
     faults: list[str] = []
     kind: Literal["OCIRepository", "GitRepository"] | None = None
@@ -80,6 +84,8 @@ def parse_platform_source(
         kind = "GitRepository"
     else:
         faults.append(f'--platform-source-url must start with oci://, https://, http:// or ssh:// (got "{url}")')
+    if kind is not None and not re.fullmatch(r"[a-z]+://[^\s/]\S*", url):
+        faults.append(f'--platform-source-url names no host (got "{url}")')
     if secret and not names.is_dns_subdomain(secret):
         faults.append(f'--platform-source-secret must be a valid object name (got "{secret}")')
     if insecure and kind == "GitRepository":

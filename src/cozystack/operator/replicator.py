@@ -8,7 +8,6 @@ namespace stops matching or the original is gone. Namespaces are watched unfilte
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from cozystack.api import names
@@ -17,6 +16,7 @@ from cozystack.api.meta import JSON, Key
 from cozystack.api.resources import SECRETS
 from cozystack.kube import Client, Informer
 from cozystack.kube.errors import Conflict, NotFound
+from cozystack.operator.selectors import matches
 from cozystack.operator.takeover import take_over
 from cozystack.runtime import Controller, Done, Log, Result
 
@@ -139,21 +139,3 @@ def is_adoptable(copy: Secret, source: Secret) -> bool:
         and source.metadata.labels.items() <= copy.metadata.labels.items()
         and bool(source.metadata.labels)
     )
-
-
-def matches(selector: str, labels: Mapping[str, str]) -> bool:
-    """Whether an equality-based label selector (``a=b,c!=d,e,!f``) accepts ``labels``."""
-    for term in filter(None, (term.strip() for term in selector.split(","))):
-        if "!=" in term:
-            key, _, value = term.partition("!=")
-            accepted = labels.get(key.strip()) != value.strip()
-        elif "=" in term:
-            key, _, value = term.replace("==", "=").partition("=")
-            accepted = labels.get(key.strip()) == value.strip()
-        elif term.startswith("!"):
-            accepted = term[1:].strip() not in labels
-        else:
-            accepted = term in labels
-        if not accepted:
-            return False
-    return True
