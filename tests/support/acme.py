@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 SOURCES = """\
 apiVersion: cozystack.io/v1alpha1
 kind: PackageSource
@@ -57,7 +59,7 @@ spec:
   components: {seed: {enabled: false}}
 status:
   conditions:
-    - {type: Ready, status: "False", reason: HelmReleaseFailed, message: no room, observedGeneration: 1}
+    - {type: Ready, status: "False", reason: HelmReleaseFailed, message: no room, lastTransitionTime: "2026-01-01T00:00:00Z"}
   releases:
     - {name: operator, namespace: acme-db, ready: "False"}
 ---
@@ -67,7 +69,36 @@ metadata: {name: acme.app, generation: 1}
 spec: {variant: default}
 status:
   conditions:
-    - {type: Ready, status: "True", reason: ReconciliationSucceeded, message: There is nothing to install}
+    - type: Ready
+      status: "True"
+      reason: ReconciliationSucceeded
+      message: There is nothing to install
+      lastTransitionTime: "2026-01-01T00:00:00Z"
 """
 
 PLATFORM = SOURCES + PACKAGES
+
+
+def condition(kind: str, status: str, message: str = "", reason: str = "Because") -> dict[str, Any]:
+    """A status of that one condition."""
+    return {
+        "conditions": [
+            {
+                "type": kind,
+                "status": status,
+                "reason": reason,
+                "message": message,
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }
+        ]
+    }
+
+
+def release(name: str, namespace: str, package: str) -> str:
+    """A HelmRelease that a Package owns."""
+    return (
+        "---\napiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\n"
+        f"metadata:\n  name: {name}\n  namespace: {namespace}\n  labels: {{cozystack.io/package: {package}}}\n"
+        "  ownerReferences:\n"
+        f"    - {{apiVersion: cozystack.io/v1alpha1, kind: Package, name: {package}, uid: uid-of-it, controller: true}}\n"
+    )

@@ -21,8 +21,11 @@ COMMANDS = {
     "show": "Show one package: variants, components, what it needs and who needs it.",
     "search": "Find packages by name or by what is in them.",
     "why": "Say why a package is installed.",
+    "status": "Say how the packages are, and what each waits for.",
+    "wait": "Wait until packages are ready, gone or accepted.",
     "plan": "Show what a change would do.",
     "apply": "Do exactly what a saved plan says.",
+    "lint": "Find faults in files and package repositories.",
     "version": "Say the versions of this program and of the cluster.",
 }
 """Every command and what it does, in the order of the help; its module is ``commands.<name>``, with ``_`` after a keyword."""

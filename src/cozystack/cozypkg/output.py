@@ -31,16 +31,25 @@ class Column:
 
 def write_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], out: TextIO, *, wide: bool = False) -> None:
     """``rows`` have a cell for every column, also for those that are not shown."""
+    available = shutil.get_terminal_size((80, 24)).columns if out.isatty() and not wide else None
+    out.writelines(f"{line}\n" for line in table_lines(columns, rows, wide=wide, available=available))
+
+
+def table_lines(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], *, wide: bool = False, available: int | None = None
+) -> list[str]:
+    """The lines of a table that fits ``available`` columns of a terminal; ``None``: there is no bound."""
     shown = [index for index, column in enumerate(columns) if wide or not column.wide]
     table = [[columns[index].title for index in shown], *([_line(row[index]) for index in shown] for row in rows)]
     widths = [max(map(_width, cells)) for cells in zip(*table, strict=True)]
-    if out.isatty() and not wide:
-        available = shutil.get_terminal_size((80, 24)).columns
+    if available is not None:
         _shrink(widths, [columns[index].shrinks for index in shown], available - _GAP * (len(shown) - 1))
+    lines = []
     for row in table:
         cells = [_fit(cell, width) for cell, width in zip(row, widths, strict=True)]
         padded = [cell + " " * (width + _GAP - _width(cell)) for cell, width in zip(cells, widths, strict=True)]
-        out.write("".join(padded).rstrip() + "\n")
+        lines.append("".join(padded).rstrip())
+    return lines
 
 
 def write_json(value: Any, out: TextIO) -> None:

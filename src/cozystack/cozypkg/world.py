@@ -93,9 +93,7 @@ async def read_cluster(client: Client, kinds: Iterable[Resource[Any]] = CHOICE, 
             listing = await client.list(resource, field_selector=selector)
         except NotFound as error:
             if resource in CHOICE:
-                raise CommandError(
-                    f"{origin} knows no {resource.kind}s: the operator has not installed its CRDs (is this the right context?)"
-                ) from error
+                raise not_served(resource, origin) from error
             return
         for item in listing.items:
             _add(world, item)
@@ -106,6 +104,13 @@ async def read_cluster(client: Client, kinds: Iterable[Resource[Any]] = CHOICE, 
         if isinstance(result, BaseException):
             raise result
     return world
+
+
+def not_served(resource: Resource[Any], origin: str = "the cluster") -> CommandError:
+    """Nothing can be said of a cluster without our CRDs."""
+    return CommandError(
+        f"{origin} knows no {resource.kind}s: the operator has not installed its CRDs (is this the right context?)"
+    )
 
 
 def read_files(paths: Iterable[str], stdin: TextIO) -> World:
