@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Literal, TypeVar, cast
@@ -28,6 +29,7 @@ from cozystack.kube.errors import (
     ConnectionFailed,
     DecodeError,
     Expired,
+    Fenced,
     InternalError,
     KubeError,
     NotFound,
@@ -79,7 +81,14 @@ class Client:
         self._attempts = attempts
         self._timeout = timeout
         self._observe = observe
+        self._may_write: Callable[[], bool] = lambda: True
         self._codecs: dict[Resource[Any], Codec[Any]] = {}
+
+    def fenced(self, may_write: Callable[[], bool]) -> Client:
+        """The same client for work under a lease: before each write ``may_write`` is asked, and ``Fenced`` raised when not."""
+        fenced = copy(self)
+        fenced._may_write = may_write
+        return fenced
 
     async def get(self, resource: Resource[T], key: Key, *, subresource: str = "") -> T:
         """The object; raises ``NotFound``."""
@@ -343,6 +352,8 @@ class Client:
         raise AssertionError("the last attempt returns or raises")
 
     async def _send_once(self, exchange: Exchange) -> bytes:
+        if exchange.method != "GET" and not self._may_write():
+            raise Fenced(f"{exchange.method} {exchange.path}: not sent, this process may not write any more")
         started = self.clock.monotonic()
         status = 0
         try:

@@ -8,6 +8,7 @@
     ├── ConnectionFailed         no answer: refused, reset, timed out, cut off      retry
     ├── DecodeError              an answer that is not what was asked for
     ├── UnknownKind              the server does not serve that kind
+    ├── Fenced                   a write that was not sent, since this process may not write any more
     └── ApiError                 the server answered with a Status
         ├── BadRequest           400
         ├── Unauthorized         401   refresh credentials
@@ -58,6 +59,10 @@ class ConnectionFailed(KubeError):
 
 class DecodeError(KubeError):
     """An answer that could not be read as what was asked for."""
+
+
+class Fenced(KubeError):
+    """A write that was not sent: this process has lost what allowed it to write."""
 
 
 class UnknownKind(KubeError):

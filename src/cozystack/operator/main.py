@@ -13,6 +13,7 @@ import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -108,17 +109,20 @@ async def run(options: Options, environment: Mapping[str, str], *, clock: Clock,
         user_agent=f"cozystack-operator/{__version__}",
         observe=count_requests(registry),
     )
-    operator = Operator(client, options, environment, clock=clock, log=log, registry=registry, on_filled=tune_gc)
+    elector = _elector(client, options, namespace, environment, log=log) if options.leader_elect else None
+    # Under a lease, nothing is written once it is lost, by whatever is still on its way.
+    working = client.fenced(lambda: elector.leading) if elector is not None else client
+    operator = Operator(working, options, environment, clock=clock, log=log, registry=registry, on_filled=tune_gc)
     listeners = _listeners(options, registry, certificate, client)
     for listener in listeners.values():
         listener.ready("bootstrap", lambda: None if operator.bootstrap.done or not operator.leading else "not finished yet")
     try:
         for (host, port), listener in listeners.items():
             await listener.start(host, port)
-        webhook = _webhook(operator, options, namespace, registry)
+        webhook = _webhook(operator, client, options, namespace, registry)
         run_operator = webhook.led(operator.run) if webhook is not None else _without_webhook(operator, namespace)
-        if options.leader_elect:
-            run_operator = _led(operator, run_operator, options, namespace, environment)
+        if elector is not None:
+            run_operator = partial(elector.run, run_operator)
         services = [Service("operator", run_operator)]
         if webhook is not None:
             services = [Service("webhook", webhook.run), Service("operator", webhook.first(run_operator))]
@@ -164,7 +168,7 @@ def _address(text: str) -> tuple[str, int]:
     return host or "0.0.0.0", int(port)  # noqa: S104 - what the flag asks
 
 
-def _webhook(operator: Operator, options: Options, namespace: str, registry: Registry) -> Webhook | None:
+def _webhook(operator: Operator, client: Client, options: Options, namespace: str, registry: Registry) -> Webhook | None:
     """The admission webhook, if it is asked for."""
     if options.webhook_bind_address == "0":
         return None
@@ -173,7 +177,7 @@ def _webhook(operator: Operator, options: Options, namespace: str, registry: Reg
 
     host, _, port = options.webhook_bind_address.rpartition(":")
     return Webhook(
-        operator.client,
+        client,
         WebhookOptions(host=host, port=int(port), namespace=namespace, fail_closed=options.webhook_fail_closed),
         settings_of(options),
         leading=operator.filled_catalogue,
@@ -192,32 +196,21 @@ def _without_webhook(operator: Operator, namespace: str) -> Callable[[], Awaitab
     return run
 
 
-def _led(
-    operator: Operator,
-    run_operator: Callable[[], Awaitable[None]],
-    options: Options,
-    namespace: str,
-    environment: Mapping[str, str],
-) -> Callable[[], Awaitable[None]]:
+def _elector(client: Client, options: Options, namespace: str, environment: Mapping[str, str], *, log: Log) -> LeaderElector:
     pod, uid = environment.get("POD_NAME") or socket.gethostname(), environment.get("POD_UID", "")
     # A container of this Pod that ran before us is dead: that is what lets the kubelet start us.
     place = f"{pod}_{uid}_" if uid else ""
     identity = f"{place or f'{pod}_'}{os.getpid()}_{Random().getrandbits(32):08x}"  # noqa: S311
-    elector = LeaderElector(
-        operator.client,
+    return LeaderElector(
+        client,
         namespace=options.leader_election_namespace or namespace,
         name=LEASE,
         identity=identity,
-        clock=operator.clock,
+        clock=client.clock,
         random=Random(),  # noqa: S311 - spreads retries
         place=place,
-        on_new_leader=lambda leader: operator.log.info("the lease is held", holder=leader, ours=leader == identity),
+        on_new_leader=lambda leader: log.info("the lease is held", holder=leader, ours=leader == identity),
     )
-
-    async def run_led() -> None:
-        await elector.run(run_operator)
-
-    return run_led
 
 
 class Operator:
@@ -296,7 +289,7 @@ class Operator:
             self._filled.set()
             self._on_filled()
             self.log.info("watching", packages=len(view.catalogue.packages), sources=len(view.catalogue.sources))
-            await self.bootstrap.watch_flux()
+            await asyncio.gather(self.bootstrap.watch_flux(), self.bootstrap.tidy())
             await asyncio.Event().wait()
 
         await supervise(

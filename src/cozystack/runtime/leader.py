@@ -5,10 +5,10 @@ for ``lease_duration`` on its own monotonic clock. A leader gives up by itself `
 successful renewal, even when a request hangs. So clocks that differ do no harm; clocks that *run* at different speeds do only
 when one is ``lease_duration / renew_deadline`` times faster.
 
-Fencing: a leader whose machine stands still for longer than the lease may send one more write after it wakes, before it
-notices. No lease can prevent that. Writes are therefore made so that it is harmless: server-side applies of a plan computed
-from what the server holds, deletes and replaces with preconditions. ``leading`` is checked against the clock and may be asked
-before each write.
+Fencing: ``leading`` is checked against the clock, and asked before each write (``Client.fenced``): what is told to stop may
+finish its running step first. A leader whose machine stands still for longer than the lease may all the same send one more
+write after it wakes, before it notices. No lease can prevent that. Writes are therefore made so that it is harmless:
+server-side applies of a plan computed from what the server holds, deletes and replaces with preconditions.
 """
 
 from __future__ import annotations
