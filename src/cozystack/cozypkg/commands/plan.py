@@ -93,7 +93,7 @@ def command(
         repository=repository,
         against=against,
         variant=variant,
-        values=_values(values_file),
+        values=values_of_file(values_file),
         manifests=manifests,
         insecure=insecure,
     )
@@ -280,7 +280,7 @@ async def _values_secret(client: Client | None) -> dict[str, str] | None:
     return dict(found.data) if found is not None else None
 
 
-def _values(file: Path | None) -> dict[str, Any] | None:
+def values_of_file(file: Path | None) -> dict[str, Any] | None:
     if file is None:
         return None
     try:
