@@ -34,6 +34,8 @@ PLATFORM = (
 DEPLOYMENT = "cozy-fluxcd/flux"
 SOURCE = "cozy-system/cozystack-platform"
 PLATFORM_SOURCE = "cozystack.cozystack-platform"
+INVENTORY_MADE = ("configmaps/cozystack-operator-installed", "cozy-system/configmaps")
+"""It is looked for by a patch, and made when it is not there."""
 
 
 def kinds(writes: list[str]) -> list[str]:
@@ -81,6 +83,7 @@ async def test_a_bare_cluster_gets_crds_then_flux_then_the_platforms_source_then
     assert kinds(running.writes) == [
         *(f"customresourcedefinitions/{crd['metadata']['name']}" for crd in crds()),
         *(f"customresourcedefinitions/{name}" for name in flux),
+        *INVENTORY_MADE,
         "namespaces/cozy-fluxcd",
         "resourcequotas/flux",
         "serviceaccounts/flux",
@@ -88,6 +91,7 @@ async def test_a_bare_cluster_gets_crds_then_flux_then_the_platforms_source_then
         "clusterrolebindings/flux",
         "services/flux",
         "deployments/flux",
+        "configmaps/cozystack-operator-installed",
         "ocirepositories/cozystack-platform",
         f"packagesources/{PLATFORM_SOURCE}",
         f"artifactgenerators/{PLATFORM_SOURCE}",
@@ -115,7 +119,7 @@ async def test_without_the_flags_nothing_is_installed(bare: World) -> None:
 async def test_without_install_crds_the_package_source_of_the_platform_is_left_to_others(world: World) -> None:
     running = world.start(PLATFORM[2])
     await world.settle(1)
-    assert kinds(running.writes) == ["ocirepositories/cozystack-platform"]
+    assert kinds(running.writes) == [*INVENTORY_MADE, "ocirepositories/cozystack-platform"]
 
 
 async def test_a_step_that_fails_is_tried_again_until_it_succeeds_and_what_follows_waits() -> None:

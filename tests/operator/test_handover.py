@@ -8,8 +8,9 @@ import pytest
 
 from cozystack.api import names
 from cozystack.api.meta import Key
-from cozystack.api.resources import HELM_RELEASES, PACKAGES, SECRETS
+from cozystack.api.resources import CONFIG_MAPS, HELM_RELEASES, PACKAGES, SECRETS
 from cozystack.operator.handback import hand_back
+from cozystack.operator.inventory import INVENTORY
 from cozystack.operator.webhook.registration import CONFIGURATIONS, LABELS, NAME, SECRET, configuration
 from support.operator import Obj, Wire, World, component, json_of, package, plain, source
 
@@ -124,6 +125,15 @@ async def test_handing_back_takes_the_webhook_and_its_certificates_along(world: 
     assert await given_back(world) == 2
     assert not await world.exists(CONFIGURATIONS, NAME)
     assert not await world.exists(SECRETS, f"cozy-system/{SECRET}")
+
+
+async def test_handing_back_takes_the_list_of_what_was_installed_along(world: World) -> None:
+    first = world.start("--platform-source-url=oci://registry.example.org/packages")
+    await world.settle(1)
+    await first.stop()
+    assert await world.exists(CONFIG_MAPS, str(INVENTORY))
+    assert await given_back(world) == 1
+    assert not await world.exists(CONFIG_MAPS, str(INVENTORY))
 
 
 async def test_a_webhook_of_that_name_that_is_not_ours_stays(world: World) -> None:

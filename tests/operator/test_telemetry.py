@@ -102,14 +102,14 @@ async def test_a_report_tells_numbers_versions_and_settings(world: World) -> Non
 
 async def test_operator_o3_no_name_and_no_identity_is_in_a_report(world: World) -> None:
     await world.put(plain("v1", "Namespace", "kube-system"))
-    await world.put(source("acme.db", component("db", "acme-db")), package("acme.db"))
+    await world.put(source("acme.orders", component("orders", "acme-orders")), package("acme.orders"))
     endpoint = Endpoint()
     start(world, endpoint, f"--telemetry-endpoint={ENDPOINT}")
     await world.install()
     await world.settle(900)
     uid = (await world.get(NAMESPACES, "kube-system"))["metadata"]["uid"]
     said = b"".join(endpoint.bodies).decode()
-    assert [word for word in ("acme", "db", "cozy-system", "charts", uid) if word in said] == []
+    assert [word for word in ("acme", "orders", "cozy-system", "charts", uid) if word in said] == []
 
 
 async def test_a_cluster_is_always_told_by_the_same_digest(world: World) -> None:

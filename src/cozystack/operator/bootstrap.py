@@ -1,8 +1,9 @@
 """Bring a bare cluster to the point where packages can be installed: CRDs, Flux, the platform's source.
 
 Runs under the lease, so two operators never fight over what is installed, and again after every change of leader; each step
-applies only what differs. Nothing is downgraded: what a newer operator has installed is left alone (decision D6). A step that
-fails is tried again with a growing delay, with its progress in the log. Specification: operator 2.2, 6.1, 6.2.
+applies only what differs. Nothing is downgraded: what a newer operator has installed is left alone (decision D6). What an older
+one installed and this one does not is removed afterwards. A step that fails is tried again with a growing delay, with its
+progress in the log. Specification: operator 2.2, 6.1, 6.2.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from cozystack.kube.errors import KubeError
 from cozystack.kube.manifests import apply_all
 from cozystack.operator.flags import Options
 from cozystack.operator.fluxinstall import DEPLOYMENT_NAME, FLUX_VERSION, flux_crds, flux_objects
+from cozystack.operator.inventory import Inventory
 from cozystack.operator.platform import package_source, source_object
 from cozystack.runtime import Log
 
@@ -34,6 +36,7 @@ _UNTYPED_CRDS: Resource[dict[str, Any]] = Resource(
     "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False, dict[str, Any]
 )
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
+_FIRST_LOOK, _LONGEST_LOOK = 5.0, 600.0
 
 
 class Bootstrap:
@@ -58,6 +61,7 @@ class Bootstrap:
         self._environment = environment
         self._version = version
         self._log = log
+        self._inventory = Inventory(client, self._discovery, log=log)
         self.done = False
 
     async def run(self) -> None:
@@ -98,6 +102,18 @@ class Bootstrap:
                 )
             await self._clock.sleep(2.0)
 
+    async def tidy(self) -> None:
+        """Remove what an older version installed and this one does not; returns when nothing of it is left."""
+        delay = _FIRST_LOOK
+        while True:
+            try:
+                if await self._inventory.remove_leftovers():
+                    return
+            except KubeError as error:
+                self._log.warning("what an earlier version installed cannot be removed yet", reason=str(error))
+            await self._clock.sleep(delay)
+            delay = min(delay * 2, _LONGEST_LOOK)
+
     async def _until_done(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
         delay, started = _FIRST_DELAY, self._clock.monotonic()
         while True:
@@ -125,17 +141,19 @@ class Bootstrap:
             self._log.info("Flux left as a newer operator installed it", version=installed)
             return
         await self._apply_crds(flux_crds(), lambda crd: crd["metadata"].get("labels", {}).get(VERSION_LABEL, ""))
-        await self._apply(
-            flux_objects(
-                registry=self._options.flux_registry,
-                api_host=self._environment.get("KUBERNETES_SERVICE_HOST", ""),
-                api_port=self._environment.get("KUBERNETES_SERVICE_PORT", ""),
-            )
+        objects = flux_objects(
+            registry=self._options.flux_registry,
+            api_host=self._environment.get("KUBERNETES_SERVICE_HOST", ""),
+            api_port=self._environment.get("KUBERNETES_SERVICE_PORT", ""),
         )
+        await self._inventory.begin("flux", objects)
+        await self._apply(objects)
 
     async def _install_platform_source(self) -> None:
         if self._options.platform_source is not None:
-            await self._apply([source_object(self._options.platform_source)])
+            wanted = [source_object(self._options.platform_source)]
+            await self._inventory.begin("platform-source", wanted)
+            await self._apply(wanted)
 
     async def _install_platform_package_source(self) -> None:
         if self._options.platform_source is not None:

@@ -1,8 +1,9 @@
 """``cozystack-operator hand-back``: leave a cluster as the original operator expects it, and exit.
 
 Takes the lease, so that no operator of ours is at work, then removes what only ours understands: the finalizer that orders
-deletion, annotations of ours on releases, generators, namespaces and copies of the values, and the admission webhook with its
-certificates. Values, specs and labels stay; nothing restarts. What a user wrote (a pause, a permitted move) stays too (D5, D9).
+deletion, annotations of ours on releases, generators, namespaces and copies of the values, the admission webhook with its
+certificates, and the list of what was installed. Values, specs and labels stay; nothing restarts. What a user wrote (a pause, a
+permitted move) stays too (D5, D9).
 """
 
 from __future__ import annotations
@@ -19,10 +20,20 @@ from typing import Any
 from cozystack.api import names
 from cozystack.api.duration import parse_duration
 from cozystack.api.meta import Key
-from cozystack.api.resources import ARTIFACT_GENERATORS, HELM_RELEASES, NAMESPACES, PACKAGES, SECRETS, Resource, untyped
+from cozystack.api.resources import (
+    ARTIFACT_GENERATORS,
+    CONFIG_MAPS,
+    HELM_RELEASES,
+    NAMESPACES,
+    PACKAGES,
+    SECRETS,
+    Resource,
+    untyped,
+)
 from cozystack.kube import Client, HttpTransport, SystemClock, key_of, load_config
 from cozystack.kube.clock import Clock
 from cozystack.kube.errors import Conflict, KubeError, NotFound
+from cozystack.operator.inventory import INVENTORY
 from cozystack.operator.webhook import registration
 from cozystack.runtime import LeaderElector
 
@@ -87,7 +98,7 @@ async def hand_back(client: Client, *, clock: Clock, lease: Key, secret: str, se
         nonlocal changed
         began.set()
         # The webhook first: nobody answers for it any more, and one that fails closed must hold up nobody.
-        changed = await remove_webhook(client, lease.namespace)
+        changed = await remove_own(client, lease.namespace)
         changed += await strip(client, secret)
 
     leading = asyncio.ensure_future(elector.run(lead))
@@ -119,7 +130,7 @@ async def strip(client: Client, secret: str) -> int:
         (SECRETS, {"field_selector": f"metadata.name={secret}"}),
     )
     for resource, selection in selections:
-        plain = untyped(resource.group, resource.version, resource.kind, resource.plural, namespaced=resource.namespaced)
+        plain = _plain(resource)
         try:
             listing = await client.list(plain, **selection)
         except NotFound:
@@ -129,13 +140,13 @@ async def strip(client: Client, secret: str) -> int:
     return changed
 
 
-async def remove_webhook(client: Client, namespace: str) -> int:
-    """Delete the webhook's configuration and its certificates, when they are ours; how many objects that were."""
+async def remove_own(client: Client, namespace: str) -> int:
+    """Delete the objects that only we have a use for, when they are ours; how many there were."""
     removed = 0
-    secrets = untyped(SECRETS.group, SECRETS.version, SECRETS.kind, SECRETS.plural)
     for resource, key in (
         (registration.CONFIGURATIONS, Key("", registration.NAME)),
-        (secrets, Key(namespace, registration.SECRET)),
+        (_plain(SECRETS), Key(namespace, registration.SECRET)),
+        (_plain(CONFIG_MAPS), INVENTORY),
     ):
         found = await client.find(resource, key)
         if found is None or not registration.LABELS.items() <= (found["metadata"].get("labels") or {}).items():
@@ -166,6 +177,11 @@ async def _strip_one(client: Client, resource: Resource[dict[str, Any]], obj: di
         else:
             return True
     raise TimeoutError(f"{resource.kind} {key_of(obj)} keeps changing")
+
+
+def _plain(resource: Resource[Any]) -> Resource[dict[str, Any]]:
+    """The same resource, with its objects whole."""
+    return untyped(resource.group, resource.version, resource.kind, resource.plural, namespaced=resource.namespaced)
 
 
 def _patch(obj: dict[str, Any]) -> dict[str, Any]:
