@@ -94,10 +94,8 @@ class Reconcilers:
             return RequeueAfter(CONFLICT_PAUSE)
         if await self._look_into_moves(plan):
             plan = plan_package(catalogue, key.name)
-        refusals = await self._write(plan)
-        for release in plan.releases:
-            if self._is_legacy(release.key) and await take_over(self._client, HELM_RELEASES, release.key):
-                self._log.info("release taken over from another operator", package=plan.name, release=str(release.key))
+        taken = await self._take_over(plan)
+        refusals = await self._write(plan, taken)
         for removal in plan.removals:
             if removal.due and (removal.reason == "disabled" or not refusals):
                 await self._delete_release(plan, removal.key, removal.reason)
@@ -112,8 +110,19 @@ class Reconcilers:
         look_again_in = LOOK_AGAIN if await self._look_at_strangers(plan) else None
         return _earliest(ask_again_in, publish_in, look_again_in)
 
-    async def _write(self, plan: PackagePlan) -> dict[str, ApiError]:
-        """Write the namespaces and releases that are due; what the server refused, by object."""
+    async def _take_over(self, plan: PackagePlan) -> set[Key]:
+        """Inherit what another operator owns of our releases; of which ones there was something to inherit."""
+        taken = set()
+        for release in plan.releases:
+            if release.waits_for == "conflict" or not self._is_legacy(release.key):
+                continue
+            if await take_over(self._client, HELM_RELEASES, release.key, heir=names.PACKAGE_MANAGER):
+                self._log.info("release taken over from another operator", package=plan.name, release=str(release.key))
+                taken.add(release.key)
+        return taken
+
+    async def _write(self, plan: PackagePlan, taken: set[Key]) -> dict[str, ApiError]:
+        """Write the namespaces and releases that are due or were ``taken`` over; what the server refused, by object."""
         refusals: dict[str, ApiError] = {}
         for namespace in plan.namespaces:
             try:
@@ -123,7 +132,9 @@ class Reconcilers:
                     raise
                 refusals[f"Namespace/{namespace.name}"] = error
         for release in plan.releases:
-            if not release.due or f"Namespace/{release.key.namespace}" in refusals:
+            # What was inherited and is not wanted goes by an apply, even if nothing else is to be said.
+            due = release.due or (release.action == "none" and release.key in taken)
+            if not due or f"Namespace/{release.key.namespace}" in refusals:
                 continue
             try:
                 await self._apply_release(plan, release)
