@@ -230,7 +230,7 @@ def test_a_loop_that_others_help_to_close_is_printed_and_not_refused() -> None:
     )
     loop = (
         "Packages depend on each other in a loop: acme.a → acme.b → acme.c → acme.a; "
-        "add one of the loop to spec.ignoreDependencies of the one before it, Package/acme.c for instance"
+        "add acme.a to spec.ignoreDependencies of Package/acme.c, or break the loop elsewhere"
     )
     assert judge_package(view, None, package("acme.c")) == Verdict(warnings=(Finding("DependencyCycle", loop),))
     assert judge_package(view, None, package("acme.c", ignoreDependencies=["acme.a"])) == FINE
@@ -289,7 +289,8 @@ def test_a_repository_that_is_not_there_is_told_once_repositories_are_known() ->
     assert judge_source(Catalogue(), None, source()) == FINE
     assert messages(judge_source(view_of(other), None, source()).warnings) == [
         "the charts of PackageSource/acme.db are not built: OCIRepository/cozy-system/acme-charts says "
-        "NotFound: OCIRepository/cozy-system/acme-charts does not exist; see OCIRepository/cozy-system/acme-charts"
+        "NotFound: OCIRepository/cozy-system/acme-charts does not exist; "
+        "create OCIRepository/cozy-system/acme-charts, or correct spec.sourceRef of PackageSource/acme.db"
     ]
 
 

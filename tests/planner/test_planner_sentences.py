@@ -9,7 +9,9 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from cozystack.planner import AnyProblem, Problem, describe, explain, plan_source, problems, to_json, unblock
+from cozystack.api import yaml
+from cozystack.planner import AnyProblem, Problem, describe, explain, plan_package, plan_source, problems, to_json, unblock
+from cozystack.planner.sentences import SENTENCE_MAX
 from support.cases import CASES, build, load
 
 KINDS = get_args(AnyProblem)
@@ -51,6 +53,73 @@ def test_every_problem_survives_json(kind: type[Problem]) -> None:
     assert value["type"] == kind.__name__
     assert value.pop("severity") == kind.severity
     assert msgspec.convert(value, AnyProblem) == problem
+
+
+PROBLEMS: list[dict[str, Any]] = yaml.load((CASES.parent / "problems.yaml").read_bytes(), source="problems.yaml")
+# What the operator has to tell as data, in the words of its issue, and how that is called here.
+DEMANDED = {
+    "missing source": "MissingSource",
+    "missing variant": "MissingVariant",
+    "missing dependency": "MissingDependency",
+    "dependency cycle": "DependencyCycle",
+    "release owned by somebody else": "ReleaseOwnedByOther",
+    "two packages naming one release": "ReleaseNameClash",
+    "artifact name collision": "ArtifactNameCollision",
+    "invalid name": "InvalidName",
+    "invalid path": "InvalidPath",
+    "disabled sibling still depended on": "DisabledSibling",
+    "unknown component in overrides": "UnknownOverride",
+    "namespace that is not labelled": "NamespaceUnlabelled",
+    "namespace that is terminating": "NamespaceTerminating",
+    "missing values Secret": "MissingValuesSecret",
+    "suspended release": "SuspendedRelease",
+    "failing release": "FailingRelease",
+    "stalled source": "StalledSource",
+}
+
+
+@pytest.mark.parametrize("told", PROBLEMS, ids=[f"{n}-{told['problem']['type']}" for n, told in enumerate(PROBLEMS)])
+def test_a_problem_is_data_a_sentence_and_a_fix(told: dict[str, Any]) -> None:
+    problem: Problem = msgspec.convert({k: v for k, v in told["problem"].items() if k != "severity"}, AnyProblem)
+    assert {"says": describe(problem), "fix": unblock(problem), "problem": to_json(problem)} == told
+
+
+def test_every_kind_and_every_rule_is_told() -> None:
+    told = [item["problem"] for item in PROBLEMS]
+    assert {problem["type"] for problem in told} == {kind.__name__ for kind in KINDS}
+    for kind in (problems.InvalidName, problems.InvalidPath):
+        rules = get_args(inspect.get_annotations(kind, eval_str=True)["rule"])
+        assert {problem["rule"] for problem in told if problem["type"] == kind.__name__} == set(rules)
+
+
+@pytest.mark.parametrize("name", DEMANDED.values(), ids=DEMANDED.keys())
+def test_what_the_operator_has_to_tell_is_a_problem(name: str) -> None:
+    assert name in {kind.__name__ for kind in KINDS}
+
+
+def test_the_status_has_the_root_cause_first_then_what_takes_time_with_chain_and_remedy() -> None:
+    view = build(load(CASES / "spec-4.8-dependency-without-source.yaml"))
+    assert msgspec.to_builtins(plan_package(view, "c").status.blocked_by) == (
+        {
+            "reason": "MissingSource",
+            "message": "PackageSource a not found",
+            "object": "Package/a",
+            "chain": ("c", "b", "a"),
+            "unblock": "create PackageSource a",
+        },
+        {
+            "reason": "DependencyNotReady",
+            "message": "Package slow is not ready yet",
+            "object": "Package/slow",
+            "chain": ("c", "slow"),
+            "unblock": "wait for Package slow",
+        },
+    )
+
+
+def test_words_are_cut_to_what_a_condition_holds() -> None:
+    problem = problems.MissingVariant(subject=SUBJECT, variant="v" * 1_000_000)
+    assert len(describe(problem)) == SENTENCE_MAX
 
 
 def test_the_union_holds_every_problem() -> None:

@@ -70,6 +70,19 @@ def _loop(members: tuple[str, ...]) -> str:
     return " → ".join((*shown, *skipped, members[0]))
 
 
+def _next(members: tuple[str, ...], name: str) -> str:
+    """What ``name`` depends on in the loop."""
+    return members[(members.index(name) + 1) % len(members)] if name in members else members[0]
+
+
+def _mend_origin(problem: p.SourceNotReady | p.StalledSource) -> str:
+    if problem.reason == "NotFound":
+        return f"create {problem.origin}, or correct spec.sourceRef of {problem.subject}"
+    if problem.origin.kind == "ArtifactGenerator":
+        return f"correct the paths of {problem.subject}, or what {problem.origin} complains of"
+    return f"correct the address, the credentials or the reference of {problem.origin}"
+
+
 def _broken_rule(field: str, value: str, rule: str) -> str:
     if not value:
         return f"{field} {_RULES[rule]}"
@@ -169,7 +182,7 @@ _says(
 _says(
     p.DependencyCycle,
     lambda x: f"Packages depend on each other in a loop: {_loop(x.members)}",
-    lambda x: f"add one of the loop to spec.ignoreDependencies of the one before it, {x.subject} for instance",
+    lambda x: f"add {_next(x.members, x.subject.name)} to spec.ignoreDependencies of {x.subject}, or break the loop elsewhere",
 )
 _says(
     p.ComponentCycle,
@@ -240,12 +253,12 @@ _says(
 _says(
     p.SourceNotReady,
     lambda x: f"the charts of {x.subject} are not built: {x.origin} says {_flux(x.reason, x.message)}",
-    lambda x: f"see {x.origin}",
+    _mend_origin,
 )
 _says(
     p.StalledSource,
     lambda x: f"the charts of {x.subject} will not be built: {x.origin} says {_flux(x.reason, x.message)}",
-    lambda x: f"see {x.origin}",
+    _mend_origin,
 )
 
 
