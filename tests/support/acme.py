@@ -101,4 +101,5 @@ def release(name: str, namespace: str, package: str) -> str:
         f"metadata:\n  name: {name}\n  namespace: {namespace}\n  labels: {{cozystack.io/package: {package}}}\n"
         "  ownerReferences:\n"
         f"    - {{apiVersion: cozystack.io/v1alpha1, kind: Package, name: {package}, uid: uid-of-it, controller: true}}\n"
+        "spec: {interval: 5m}\n"
     )

@@ -23,6 +23,7 @@ COMMANDS = {
     "why": "Say why a package is installed.",
     "status": "Say how the packages are, and what each waits for.",
     "wait": "Wait until packages are ready, gone or accepted.",
+    "add": "Add packages and all that they need.",
     "plan": "Show what a change would do.",
     "apply": "Do exactly what a saved plan says.",
     "lint": "Find faults in files and package repositories.",
