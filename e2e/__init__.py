@@ -5,6 +5,7 @@
 ``certificates``   the authorities and keys of one cluster
 ``state``          the folder of one cluster: files, ports, what runs
 ``controlplane``   etcd, kube-apiserver and kube-controller-manager as processes
+``egress``         what the API server finds behind webhooks and aggregated APIs
 ``node``           the kubelet stand-in: Pods of the project and of Flux run as processes
 ``cluster``        all of it together, kept alive until it is told to stop
 ``client``         what tests and benchmarks do with a cluster

@@ -21,6 +21,7 @@ from cozystack.runtime import Log
 from cozystack.sandbox.processes import Ended, Process
 from e2e import certificates
 from e2e.build import CONTROL_PLANE
+from e2e.egress import Egress
 from e2e.errors import E2eError
 from e2e.state import State
 
@@ -71,6 +72,7 @@ class ControlPlane:
         self._log = log
         self._audit = audit
         self._changed = changed
+        self._egress = Egress()
         self._stopping = False
         self._parts: list[_Part] = []
         self.token = token or secrets.token_urlsafe(24)
@@ -88,6 +90,7 @@ class ControlPlane:
         files = certificates.ensure(self._state.certificates)
         self._ca = files.ca
         self._write_files(files)
+        await self._egress.start(files)
         commands = {
             "etcd": self._etcd(),
             "kube-apiserver": self._api_server(files),
@@ -127,6 +130,8 @@ class ControlPlane:
                 task.cancel()
             if part.process is not None:
                 await part.process.stop(_GRACE)
+        if self._parts:
+            await self._egress.stop()
 
     async def _run(self, part: _Part) -> None:
         part.process = await Process.start(
@@ -152,6 +157,7 @@ class ControlPlane:
     def _write_files(self, files: certificates.Certificates) -> None:
         self._state.private(files.folder / "tokens.csv", f'{self.token},admin,admin,"system:masters"\n'.encode())
         self._state.private(files.folder / "audit.json", msgspec.json.encode(_AUDIT))
+        self._state.private(files.folder / "egress.json", self._egress.configuration)
         self._state.private(self._state.kubeconfig, self.kubeconfig({"token": self.token}))
         name = "controller-manager"
         user = {"client-certificate": str(files.certificate(name)), "client-key": str(files.key(name))}
@@ -214,6 +220,7 @@ class ControlPlane:
             "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             f"--proxy-client-cert-file={files.certificate('front-proxy')}",
             f"--proxy-client-key-file={files.key('front-proxy')}",
+            f"--egress-selector-config-file={files.folder / 'egress.json'}",
             "--profiling=false",
             *(audit if self._audit else ()),
         ]

@@ -56,6 +56,7 @@ class Node:
         self.kubelet = _Kubelet(
             client, pods, clock=clock, log=log, folder=state.pods, issue=self._issue, rewrite=self._rewrite, start_delay=0.05
         )
+        self.kubelet.ports = ports
         controller = Controller("pods", self.kubelet.reconcile, clock=clock, random=Random(), workers=8)  # noqa: S311
         self.kubelet.attach(controller)
         self.services = [Service("watch pods", pods.run), Service("kubelet", controller.run, controller.stop)]
@@ -100,14 +101,28 @@ class Node:
         arguments = [word for word in command[4:] if not word.startswith(_MOVED)]
         arguments += ["--metrics-addr=0", "--health-addr=0"]
         if name in self._ports:
-            folder = self._state.flux / name
-            folder.mkdir(parents=True, exist_ok=True)
-            address = f"{HOST}:{self._ports[name]}"
-            arguments += [f"--storage-path={folder}", f"--storage-addr={address}", f"--storage-adv-addr={address}"]
+            # One volume and one Service for both: source-controller hands out what source-watcher has made.
+            self._state.flux.mkdir(parents=True, exist_ok=True)
+            arguments += [
+                f"--storage-path={self._state.flux}",
+                f"--storage-addr={HOST}:{self._ports[name]}",
+                f"--storage-adv-addr={HOST}:{self._ports['source-controller']}",
+            ]
         return [str(self._binaries[name]), *arguments]
 
 
 class _Kubelet(Kubelet):
+    ports: Mapping[str, int]
+
+    def _environment_of(self, pod: Obj, container: Obj, credentials: Credentials) -> dict[str, str]:
+        """Where the controllers of Flux find each other, as everything else that names an address of a Pod."""
+        found = super()._environment_of(pod, container, credentials)
+        for name in ("source-controller", "source-watcher"):
+            variable = f"{name.replace('-', '_').upper()}_LOCALHOST"
+            if variable in found:
+                found[variable] = f"{HOST}:{self.ports[name]}"
+        return found
+
     async def _bind(self, key: Key) -> None:
         """As a scheduler does. What the server refuses is looked at again when the Pod changes."""
         binding = {
