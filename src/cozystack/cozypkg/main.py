@@ -24,8 +24,11 @@ COMMANDS = {
     "status": "Say how the packages are, and what each waits for.",
     "wait": "Wait until packages are ready, gone or accepted.",
     "add": "Add packages and all that they need.",
+    "del": "Delete packages and all that need them.",
     "plan": "Show what a change would do.",
     "apply": "Do exactly what a saved plan says.",
+    "explain": "Say why packages are not ready, down to the Pod.",
+    "dump": "Write what explains a platform into one file, without secrets.",
     "lint": "Find faults in files and package repositories.",
     "version": "Say the versions of this program and of the cluster.",
 }

@@ -96,7 +96,7 @@ async def read_cluster(client: Client, kinds: Iterable[Resource[Any]] = CHOICE, 
                 raise not_served(resource, origin) from error
             return
         for item in listing.items:
-            _add(world, item)
+            add(world, item)
         world.warnings += (f"{resource.kind} {wrong.key} cannot be read: {wrong.message}" for wrong in listing.malformed)
 
     results = await asyncio.gather(*(read(resource) for resource in kinds), return_exceptions=True)
@@ -122,7 +122,7 @@ def read_files(paths: Iterable[str], stdin: TextIO) -> World:
         first = world.places.setdefault((kind, name), found.place)
         if first != found.place:
             raise CommandError(f"{found.place}: {kind} {name} is in {first} too")
-        _add(world, found.object)
+        add(world, found.object)
     return world
 
 
@@ -134,7 +134,7 @@ def look(session: Session, files: Iterable[str], kinds: Iterable[Resource[Any]] 
     return session.on_cluster(lambda client: read_cluster(client, kinds))
 
 
-def _add(world: World, obj: Any) -> None:
+def add(world: World, obj: Any) -> None:
     match obj:
         case PackageSource():
             world.sources[obj.metadata.name] = obj

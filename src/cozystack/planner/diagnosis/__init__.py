@@ -1,0 +1,18 @@
+"""Why a Package is not ready, down to the Pod and its last Event.
+
+=============  ==================================================================================================
+``evidence``   what is known beyond the planner's view: workloads, Pods, claims, Events; found by owner and release
+``messages``   what Helm, Flux, registries and the API server say, told apart by what would help
+``workloads``  what is wrong with workloads and their Pods
+``chain``      from the Package to the cause, link by link
+=============  ==================================================================================================
+
+Pure, as the planner: the same answer for a cluster and for a dump of it.
+"""
+
+from __future__ import annotations
+
+from cozystack.planner.diagnosis.chain import Diagnosis, Link, diagnose
+from cozystack.planner.diagnosis.evidence import Evidence
+
+__all__ = ["Diagnosis", "Evidence", "Link", "diagnose"]
