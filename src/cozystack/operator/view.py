@@ -138,7 +138,7 @@ class View:
 
     def _edit(self, obj: Object) -> Affected:
         if isinstance(obj, Secret):
-            return self.catalogue.set_values_secret(obj.metadata.namespace)
+            return self.catalogue.set_values_secret(obj.metadata.namespace, has_key=names.VALUES_KEY in obj.data)
         return self.catalogue.put(obj)
 
     def _remove(self, resource: Resource[Any], obj: Any) -> Affected:
