@@ -29,6 +29,7 @@ ANONYMOUS: Final = User("system:anonymous", (UNAUTHENTICATED,))
 _ACCOUNT: Final = "system:serviceaccount:"
 _ACCOUNTS_GROUP: Final = "system:serviceaccounts"
 _EXTRA: Final = "authentication.kubernetes.io/"
+NODE_NAME: Final = "authentication.kubernetes.io/node-name"
 _REMEMBERED: Final = 1_000
 
 

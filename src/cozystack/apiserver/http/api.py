@@ -101,7 +101,7 @@ class ApiServer:
         writes = Writes(self.objects, webhooks if webhooks is not None else Webhooks(storage, self.registry))
         self.writes: ClientWrites = GuardedWrites(writes, self.objects, self.authorizer)
         self._aggregation = Aggregation(self.objects)
-        self._reviews = Reviews(self.authorizer, self.auth)
+        self._reviews = Reviews(self.authorizer, self.auth, clock)
         self._audit = audit
         self.logs = logs
         self._openapi = OpenApi(self.registry)
@@ -149,7 +149,7 @@ class ApiServer:
             raise errors.unauthorized()
         if record is not None:
             record.user = user
-        acting = acting_user(request, user, self.authorizer)
+        acting = acting_user(request, wanted.attributes(user), self.authorizer)
         if acting is not user:
             user = acting
             if record is not None:
@@ -215,7 +215,7 @@ class ApiServer:
 
     async def _resource_of(self, request: Request, wanted: Asked, user: User) -> Response | Stream:
         info = self.registry.find(wanted.group, wanted.version, wanted.resource)
-        if info is None:
+        if info is None or wanted.beyond:
             raise errors.no_such_path()
         namespace, name = wanted.place, wanted.target
         if bool(namespace) is not info.namespaced and (namespace or name):
@@ -252,8 +252,6 @@ class ApiServer:
                     return await self._delete_collection(request, info, namespace, user)
             raise errors.method_not_allowed()
         match method:
-            case "GET" if request.flag("watch"):
-                return self._watch(request, info, namespace, name)
             case "GET":
                 return self._rendered(request, info, self.objects.get(info, namespace, name))
             case "PUT":

@@ -31,6 +31,8 @@ class Asked(NamedTuple):
     """The namespace that the resource is in: that of a namespace is itself for authorization, and none in truth."""
     target: str = ""
     """The name in the path."""
+    beyond: bool = False
+    """Whether the path goes on behind the subresource."""
 
     def attributes(self, user: User) -> Attributes:
         if not self.resource:
@@ -62,8 +64,8 @@ def asked(request: Request) -> Asked:
             name = _named(request.query.get("fieldSelector", ""))
         elif verb == "delete":
             verb = "deletecollection"
-    subresource = rest[2] if len(rest) == 3 else "/".join(rest[2:])
-    return Asked(verb, path, parts, group, version, namespace, rest[0], name, subresource, place, target)
+    subresource = rest[2] if len(rest) > 2 else ""
+    return Asked(verb, path, parts, group, version, namespace, rest[0], name, subresource, place, target, len(rest) > 3)
 
 
 def _named(selector: str) -> str:

@@ -116,7 +116,7 @@ class Authorizer:
         if not problems:
             return Decision(False)
         shown = ", ".join(problems)
-        return Decision(False, f"RBAC: {shown}" if len(problems) == 1 else f"RBAC: [{shown}]")
+        return Decision(False, f"rbac: RBAC: {shown}" if len(problems) == 1 else f"rbac: RBAC: [{shown}]")
 
     # The index
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from cozystack.api import yaml
@@ -99,12 +99,10 @@ def _rule(line: str) -> Obj:
     return {**rule, "verbs": parts[0]}
 
 
-def _binding(kind: str, role: str, name: str, to: Iterable[str], namespace: str) -> Built:
-    binding = {
-        "metadata": _metadata(name),
-        "roleRef": {"apiGroup": GROUP, "kind": kind, "name": role},
-        "subjects": [_subject(text) for text in to],
-    }
+def _binding(kind: str, role: str, name: str, to: Sequence[str], namespace: str) -> Built:
+    binding: Obj = {"metadata": _metadata(name), "roleRef": {"apiGroup": GROUP, "kind": kind, "name": role}}
+    if to:
+        binding["subjects"] = [_subject(text) for text in to]
     return Built("rolebindings" if namespace else "clusterrolebindings", namespace, binding)
 
 

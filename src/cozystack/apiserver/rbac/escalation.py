@@ -15,10 +15,9 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from cozystack.apiserver import errors
-from cozystack.apiserver.errors import ApiError
 from cozystack.apiserver.http.messages import User
 from cozystack.apiserver.objects import DeleteOptions, Objects, WriteOptions
-from cozystack.apiserver.rbac.authorizer import GROUP, MASTERS, Authorizer, compiled, missing_role
+from cozystack.apiserver.rbac.authorizer import GROUP, MASTERS, Authorizer, compiled
 from cozystack.apiserver.rbac.rules import EVERYTHING, Attributes, Rule, missing, refusal
 from cozystack.apiserver.resources import ResourceInfo
 
@@ -156,8 +155,7 @@ class GuardedWrites:
             return
         rules = self._authorizer.rules_of(reference["kind"], reference["name"], namespace)
         if rules is None:
-            details = {"name": reference["name"], "group": GROUP, "kind": reference["kind"].lower()}
-            raise ApiError(404, "NotFound", missing_role(reference["kind"], reference["name"]), details=details)
+            raise errors.not_found(info.plural, info.group, reference["name"])
         self._must_hold(info, namespace, new["metadata"]["name"], rules, user)
 
     def _must_hold(self, info: ResourceInfo, namespace: str, name: str, rules: Iterable[Rule], user: User) -> None:

@@ -5,9 +5,11 @@ None of these objects is stored: the answer is the object with a status.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
+from cozystack.api.time import format_time
 from cozystack.apiserver import errors
 from cozystack.apiserver.auth import ISSUER, Authenticator
 from cozystack.apiserver.http.messages import User
@@ -24,9 +26,10 @@ _ONE = "exactly one of nonResourceAttributes or resourceAttributes must be speci
 class Reviews:
     """See the module."""
 
-    def __init__(self, authorizer: Authorizer, auth: Authenticator) -> None:
+    def __init__(self, authorizer: Authorizer, auth: Authenticator, clock: Callable[[], datetime]) -> None:
         self._authorizer = authorizer
         self._auth = auth
+        self._clock = clock
 
     def answer(self, info: ResourceInfo, namespace: str, body: Obj, user: User) -> Obj:
         """The review with its status; raises ``ApiError``."""
@@ -34,7 +37,8 @@ class Reviews:
         answer = {**body, "apiVersion": info.api_version, "kind": info.kind, "metadata": body.get("metadata") or {}}
         match info.kind:
             case "SelfSubjectReview":
-                return {**answer, "status": {"userInfo": identity(user)}}
+                made = {"creationTimestamp": format_time(self._clock())}
+                return {**answer, "metadata": made, "status": {"userInfo": identity(user)}}
             case "TokenReview":
                 return {**answer, "spec": spec, "status": self._token(spec)}
             case "SelfSubjectRulesReview":
@@ -101,7 +105,8 @@ class Reviews:
         if local and other is not None:
             faults.append(invalid("spec.nonResourceAttributes", other, "disallowed on this kind of request"))
         if faults:
-            raise errors.invalid(info.kind, info.group, "", faults)
+            # Kubernetes leaves the kind out here.
+            raise errors.invalid("", info.group, "", faults)
 
 
 def identity(user: User) -> Obj:
