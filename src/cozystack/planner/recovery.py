@@ -61,6 +61,9 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
 def plan_recovery(generator: ArtifactGenerator, now: datetime) -> Recovery:
     """What to do about ``generator`` at ``now``."""
     attempts, last = _attempts(generator), _last(generator)
+    if last is not None and last > now + pause(attempts):
+        # Another leader's clock ran ahead; what it says would hold the recovery up for as long.
+        last = None
     tracked = _is_tracked(generator)
     if not _is_lost(generator, attempts, now):
         return Recovery(action="none", attempts=attempts, again=_until_grace_ends(generator, now), tracked=tracked)
