@@ -522,15 +522,15 @@ async def test_another_leader_finds_nothing_to_write(world: World, start: Any) -
 async def test_it_goes_with_the_charts_binding(world: World, start: Any) -> None:
     bindings = untyped("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", namespaced=False)
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
-    await world.put(plain("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "cozystack", roleRef=role))
+    await world.put(plain("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "cozystack-operator", roleRef=role))
     replica = await start()
     await replica.lead()
-    uid = (await world.client.get(bindings, Key("", "cozystack")))["metadata"]["uid"]
+    uid = (await world.client.get(bindings, Key("", "cozystack-operator")))["metadata"]["uid"]
     assert [(owner["kind"], owner["uid"]) for owner in (await registered(world))["metadata"]["ownerReferences"]] == [
         ("ClusterRoleBinding", uid)
     ]
     await replica.stop()
-    await world.client.delete(bindings, Key("", "cozystack"))
+    await world.client.delete(bindings, Key("", "cozystack-operator"))
     await world.settle(60)
     assert not await world.exists(CONFIGURATIONS, NAME)
 
@@ -741,7 +741,7 @@ def test_one_value_of_the_chart_turns_it_on(helm: Helm) -> None:
     assert service["spec"]["selector"].items() <= labels.items()
     # A port that is named counts as the host's, and two Pods could not be on one node while one follows the other.
     assert "ports" not in container
-    assert "cozystack" in found.of_kind("ClusterRoleBinding")
+    assert "cozystack-operator" in found.of_kind("ClusterRoleBinding")
 
 
 def test_the_chart_chooses_the_port_and_what_happens_without_an_answer(helm: Helm) -> None:

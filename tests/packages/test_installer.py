@@ -47,8 +47,11 @@ def test_it_brings_the_operator_roles_and_hooks_before_and_after(helm: Helm) -> 
         "batch/v1 Job kube-system/cozy-system-labeler",
     ]
     assert [identity(item) for item in found.objects if identity(item) not in hooks] == [
+        "rbac.authorization.k8s.io/v1 ClusterRole cozystack-operator",
+        "rbac.authorization.k8s.io/v1 ClusterRoleBinding cozystack-operator",
+        "rbac.authorization.k8s.io/v1 Role cozy-system/cozystack-operator",
+        "rbac.authorization.k8s.io/v1 RoleBinding cozy-system/cozystack-operator",
         "v1 ServiceAccount cozy-system/cozystack",
-        "rbac.authorization.k8s.io/v1 ClusterRoleBinding cozystack",
         "apps/v1 Deployment cozy-system/cozystack-operator",
         "rbac.authorization.k8s.io/v1 ClusterRole cozystack-packages-view",
         "rbac.authorization.k8s.io/v1 ClusterRole cozystack-packages-edit",
@@ -70,7 +73,8 @@ def test_what_a_hook_needs_is_there_before_its_job(moment: str, helm: Helm) -> N
 def test_the_operator_takes_the_arguments_that_it_is_given(variant: str, helm: Helm) -> None:
     options = options_of(helm.render(CHART, RELEASE, VARIANTS[variant]))
     assert (options.leader_elect, options.install_crds, options.install_flux) == (True, True, True)
-    assert (options.metrics_bind_address, options.health_probe_bind_address) == ("0", "0")
+    probes = ":8081" if variant == "hosted" else "0"
+    assert (options.metrics_bind_address, options.health_probe_bind_address) == ("0", probes)
     source = options.platform_source
     assert source is not None
     assert (source.kind, source.name, source.ref) == ("OCIRepository", names.PLATFORM_SOURCE, {"tag": "0.1.0"})
@@ -162,7 +166,40 @@ def test_two_operators_can_be_on_one_host_during_an_upgrade(variant: str, helm: 
     deployment = found.of_kind("Deployment")["cozystack-operator"]
     container, _ = operator(found)
     assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
-    assert (container.get("ports"), container.get("livenessProbe"), container.get("readinessProbe")) == (None, None, None)
+    assert container.get("ports") is None
+    # On the host's network a probe could reach the other operator.
+    assert ("livenessProbe" in container, "readinessProbe" in container) == (variant == "hosted",) * 2
+
+
+def test_metrics_are_off_until_they_are_asked_for_and_guarded_then(helm: Helm) -> None:
+    metrics: dict[str, Any] = {"enabled": True}
+    found = helm.render(CHART, RELEASE, {"cozystackOperator": {"metrics": metrics}})
+    options = options_of(found)
+    assert (options.metrics_bind_address, options.metrics_secure, options.metrics_cert_path) == (":9445", True, "")
+    (port,) = found.of_kind("Service")["cozystack-operator-metrics"]["spec"]["ports"]
+    assert port == {"name": "https-metrics", "port": 9445, "protocol": "TCP", "targetPort": 9445}
+    assert found.of_kind("ClusterRole")["cozystack-metrics-reader"]["rules"] == [
+        {"nonResourceURLs": ["/metrics"], "verbs": ["get"]}
+    ]
+    open_ = helm.render(CHART, RELEASE, {"cozystackOperator": {"metrics": metrics | {"secure": False}}})
+    assert options_of(open_).metrics_secure is False
+    assert "cozystack-metrics-reader" not in open_.of_kind("ClusterRole")
+
+
+def test_the_certificate_of_the_metrics_is_that_of_a_secret(helm: Helm) -> None:
+    metrics = {"enabled": True, "certificateSecret": "metrics-tls"}
+    found = helm.render(CHART, RELEASE, {"cozystackOperator": {"metrics": metrics}})
+    container, pod = operator(found)
+    (mount,) = container["volumeMounts"]
+    assert options_of(found).metrics_cert_path == mount["mountPath"]
+    assert pod["volumes"] == [{"name": mount["name"], "secret": {"secretName": "metrics-tls"}}]
+
+
+def test_telemetry_goes_where_somebody_says(helm: Helm) -> None:
+    endpoint = "https://telemetry.example.org/v1"
+    assert options_of(helm.render(CHART, RELEASE)).telemetry_endpoint == ""
+    found = helm.render(CHART, RELEASE, {"cozystackOperator": {"telemetryEndpoint": endpoint}})
+    assert options_of(found).telemetry_endpoint == endpoint
 
 
 @every_variant

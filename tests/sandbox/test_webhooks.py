@@ -79,16 +79,13 @@ def test_the_operators_webhook_refuses_and_a_simulated_one_admits(tmp_path: Path
     with running(tmp_path / "state", "--variant", "isp-hosted", "--platform-source", packages) as sandbox:
         sandbox.until("The platform is ready")
         sandbox.kubectl("get", "validatingwebhookconfigurations", "cozystack-operator-webhook")
-        assert refusal(sandbox, tmp_path / "source.yaml").splitlines()[-1] == (
-            'The PackageSource "acme.db" is invalid: spec.variants[default].components[db].install.namespace: '
-            '"Acme_DB" is no name of a namespace '
-            "(at most 63 of a-z, 0-9 and dashes, starting and ending with a letter or digit); "
-            "correct spec.variants[default].components[db].install.namespace of PackageSource/acme.db"
-        )
-        assert refusal(sandbox, tmp_path / "package.yaml").splitlines() == [
-            "Warning: PackageSource acme.db not found; create PackageSource acme.db",
-            'The Package "acme.db" is invalid: spec.components[db].values: is no map of values',
-        ]
+        # The sentences are the planner's; what counts here is that they arrive, each by its field.
+        (_, said) = refusal(sandbox, tmp_path / "source.yaml").splitlines()
+        field = "spec.variants[default].components[db].install.namespace"
+        assert said.startswith(f'The PackageSource "acme.db" is invalid: {field}: "Acme_DB" is no name of a namespace')
+        warning, said = refusal(sandbox, tmp_path / "package.yaml").splitlines()
+        assert warning == "Warning: PackageSource acme.db not found; create PackageSource acme.db"
+        assert said.startswith('The Package "acme.db" is invalid: spec.components[db].values: ')
         sandbox.kubectl("apply", "-f", str(tmp_path / "simulated.yaml"))
         sandbox.kubectl("create", "configmap", "admitted")
         described = sandbox.kubectl("describe", "service", "policy")

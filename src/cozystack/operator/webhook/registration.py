@@ -33,7 +33,7 @@ CONFIGURATIONS: Resource[dict[str, Any]] = untyped(
 _BINDINGS: Resource[dict[str, Any]] = untyped(
     "rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", namespaced=False
 )
-_OWNER = Key("", "cozystack")
+_OWNER = Key("", "cozystack-operator")
 
 
 def configuration(
