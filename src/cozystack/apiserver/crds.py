@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from cozystack.apiserver.cel.definitions import rule_errors
 from cozystack.apiserver.resources import ResourceInfo
 from cozystack.apiserver.schema import FieldError, default_errors, structural_errors
 from cozystack.apiserver.schema.check import invalid, required
@@ -24,8 +25,8 @@ def is_crd(info: ResourceInfo) -> bool:
     return info.storage_key == KEY
 
 
-def definition_errors(crd: Obj) -> list[FieldError]:
-    """What is wrong with a CustomResourceDefinition."""
+def definition_errors(crd: Obj, old: Obj | None = None) -> list[FieldError]:
+    """What is wrong with a CustomResourceDefinition that may replace an old one."""
     spec = crd.get("spec")
     if not isinstance(spec, dict):
         return [required("spec")]
@@ -56,16 +57,31 @@ def definition_errors(crd: Obj) -> list[FieldError]:
     versions = spec.get("versions") or []
     if sum(bool(version.get("storage")) for version in versions) != 1:
         errors.append(invalid("spec.versions", None, "must have exactly one version marked as storage version"))
-    for index, version in enumerate(versions):
-        schema = (version.get("schema") or {}).get("openAPIV3Schema")
-        path = f"spec.versions[{index}].schema.openAPIV3Schema"
+    return errors + _schema_errors(versions, _schemas(old))
+
+
+def _schemas(crd: Obj | None) -> list[Any]:
+    versions = ((crd or {}).get("spec") or {}).get("versions") or ()
+    return [(version.get("schema") or {}).get("openAPIV3Schema") for version in versions]
+
+
+def _schema_errors(versions: list[Obj], before: list[Any]) -> list[FieldError]:
+    """What is wrong with schemas. When all are the same, it is told once; rules that were there before are not judged again."""
+    schemas = [(version.get("schema") or {}).get("openAPIV3Schema") for version in versions]
+    same = bool(schemas) and all(schema == schemas[0] for schema in schemas)
+    errors: list[FieldError] = []
+    for index, schema in enumerate(schemas[:1] if same else schemas):
+        path = "spec.validation.openAPIV3Schema" if same else f"spec.versions[{index}].schema.openAPIV3Schema"
         if schema is None:
-            errors.append(required(path, "schemas are required"))
-        else:
-            found = structural_errors(schema, path)
-            if schema.get("type", "object") != "object":
-                found.append(invalid(f"{path}.type", schema["type"], "must be object at the root"))
-            errors += found or default_errors(schema, path)
+            errors.append(required(f"spec.versions[{index}].schema.openAPIV3Schema", "schemas are required"))
+            continue
+        found = structural_errors(schema, path)
+        if schema.get("type", "object") != "object":
+            found.append(invalid(f"{path}.type", schema["type"], "must be object at the root"))
+        found = found or default_errors(schema, path)
+        if not found and schema not in before:
+            found = rule_errors(schema, path)
+        errors += found
     return errors
 
 

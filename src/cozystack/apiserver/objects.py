@@ -18,6 +18,7 @@ import msgspec
 
 from cozystack.api.time import format_time
 from cozystack.apiserver import addresses, crds, deletion, errors, fields, rules
+from cozystack.apiserver.cel.rules import NOWHERE, Validator, evaluate
 from cozystack.apiserver.conversion import converted
 from cozystack.apiserver.defaults import default, status_of
 from cozystack.apiserver.deletion import DeleteOptions
@@ -25,7 +26,7 @@ from cozystack.apiserver.fields.sets import same
 from cozystack.apiserver.generations import has_generation, is_new_generation
 from cozystack.apiserver.patch import PatchError, json_patch, merge_patch, strategic_merge_patch
 from cozystack.apiserver.resources import Registry, ResourceInfo
-from cozystack.apiserver.schema import apply_defaults, prune, unknown_fields, validate
+from cozystack.apiserver.schema import FieldError, apply_defaults, prune, unknown_fields, validate
 from cozystack.apiserver.schema.check import invalid
 from cozystack.apiserver.storage import Storage, Stored, VersionMismatch
 
@@ -34,6 +35,8 @@ __all__ = ["MOST_BYTES", "Changed", "DeleteOptions", "Objects", "WriteOptions"]
 Obj = dict[str, Any]
 
 MOST_BYTES: Final = 3 * 1024 * 1024
+# With such a fault, an object is not what its rules are written for.
+_BLOCKING: Final = frozenset(("Unsupported value", "Required value", "Too long", "Too many"))
 _RANDOM_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 _LONGEST_PREFIX: Final = 58
 # The server alone sets these.
@@ -158,7 +161,7 @@ class Objects:
         if info.has_status and (info.group, info.kind) not in _BORN_WITH_STATUS:
             obj.pop("status", None)
         obj = self._shaped(info, obj)
-        self._check(info, obj, None)
+        self._check(info, obj, None, options.warnings)
         name = metadata["name"]
         if self.find(info, namespace, name) is not None:
             raise errors.already_exists(info.plural, info.group, name)
@@ -294,7 +297,7 @@ class Objects:
         )
         if old is not None and not options.subresource and has_generation(info) and is_new_generation(info, old.object, new):
             new["metadata"]["generation"] = old.object["metadata"].get("generation", 0) + 1
-        self._check(info, new, old.object if old is not None else None)
+        self._check(info, new, old.object if old is not None else None, [])
         return new
 
     def store(self, info: ResourceInfo, namespace: str, old: Stored | None, new: Obj) -> Obj:
@@ -396,15 +399,17 @@ class Objects:
             addresses.allocate(obj, [stored.object for stored in self.storage.objects(info.storage_key)])
         return obj
 
-    def _check(self, info: ResourceInfo, obj: Obj, old: Obj | None) -> None:
-        """Raises ``ApiError`` when the object may not be stored."""
+    def _check(self, info: ResourceInfo, obj: Obj, old: Obj | None, warnings: list[str]) -> None:
+        """Raises ``ApiError`` when the object may not be stored. ``warnings`` gets what is only said."""
         name = obj["metadata"].get("name", "")
         found = rules.name_errors(info, name) if old is None else rules.change_errors(info, old, obj)
         faults = validate(info.schema, obj)
         # Kubernetes checks keys of lists only when it has to merge them; duplicates in built-in kinds are let pass.
         found += faults if info.custom else [fault for fault in faults if fault.kind != "Duplicate value"]
         if crds.is_crd(info):
-            found += crds.definition_errors(obj)
+            found += crds.definition_errors(obj, old)
+        if info.has_rules and info.rules is not None:
+            found += _rule_errors(info.rules, obj, old, found, warnings)
         if not found:
             found = rules.metadata_errors(obj)
         if found:
@@ -470,7 +475,7 @@ class Objects:
             return before
         if options.subresource == "" and has_generation(info) and is_new_generation(info, before, new):
             new["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
-        self._check(info, new, before)
+        self._check(info, new, before, options.warnings)
         if options.dry_run:
             return new
         if "deletionTimestamp" in new["metadata"] and deletion.is_free(info, new):
@@ -523,6 +528,18 @@ class Objects:
             if self.find(info, namespace, name) is None:
                 return name
         raise errors.already_exists(info.plural, info.group, prefix)
+
+
+def _rule_errors(
+    found: Validator, obj: Obj, old: Obj | None, faults: list[FieldError], warnings: list[str]
+) -> list[FieldError]:
+    """What the rules of a custom resource say; they are not asked when the object is of another shape than they expect."""
+    if any(fault.kind in _BLOCKING or "must be of type" in fault.message for fault in faults):
+        why = "some validation rules were not checked because the object was invalid; correct the existing errors to complete"
+        return [invalid(NOWHERE, None, f"{why} validation")]
+    findings = evaluate(found, obj, old)
+    warnings += findings.warnings
+    return findings.errors
 
 
 def _fresh(obj: Obj) -> Obj:

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from cozystack.apiserver.cel.rules import Validator, has_rules, validator
 from cozystack.apiserver.schema import ANY, Schema, from_crd, from_openapi
 
 _STORED_ELSEWHERE: Final = {("events.k8s.io", "events"): "/events"}
@@ -41,8 +42,11 @@ class ResourceInfo:
     raw_schema: dict[str, Any] | None = None
     storage_version: str = ""
     """The ``apiVersion`` in which objects are stored."""
+    has_rules: bool = False
+    """Whether its schema has rules of its own (``x-kubernetes-validations``)."""
     _loader: SchemaLoader | None = None
     _schema: Schema | None = None
+    _rules: Validator | None = None
 
     api_version: str = ""
     storage_key: str = ""
@@ -64,6 +68,13 @@ class ResourceInfo:
         if self._schema is None:
             self._schema = self._loader() if self._loader is not None else ANY
         return self._schema
+
+    @property
+    def rules(self) -> Validator | None:
+        """The rules of the schema, compiled when they are first needed."""
+        if self.has_rules and self._rules is None and self.raw_schema is not None:
+            self._rules = validator(self.raw_schema)
+        return self._rules
 
 
 # Resources of built-in groups that are answered but never stored.
@@ -270,6 +281,7 @@ def crd_resources(crd: dict[str, Any]) -> list[ResourceInfo]:
                 selectable_fields=tuple(item["jsonPath"] for item in version.get("selectableFields") or ()),
                 scale=subresources.get("scale"),
                 raw_schema=raw,
+                has_rules=has_rules(raw),
                 _loader=_crd_loader(raw),
             )
         )

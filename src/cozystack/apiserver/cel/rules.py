@@ -9,7 +9,7 @@ All rules together may cost ``BUDGET``; behind it nothing is evaluated and the o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,11 +21,12 @@ from cozystack.apiserver.schema.check import FieldError, invalid, required
 
 Raw = dict[str, Any]
 
+NOWHERE: Final = "<nil>"
+"""The path of the root, as Kubernetes writes it."""
 BUDGET: Final = 10_000_000
 """What all rules of an object may cost together."""
 LONGEST_MESSAGE: Final = 5 * 1024
 _OUT_OF_BUDGET: Final = "validation failed due to running out of cost budget, no further validation rules will be run"
-_REASONS: Final = {"FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired", "FieldValueDuplicate"}
 
 
 @dataclass(slots=True)
@@ -151,7 +152,7 @@ def validator(schema: Raw, *, root: bool = True) -> Validator | None:
     """The rules of a schema; nothing when it has none."""
     if not has_rules(schema):
         return None
-    node = declare(schema, "object", root=root)
+    node = declare(schema, "selfType", root=root)
     return _validator(schema, schema, node) if node is not None else None
 
 
@@ -161,7 +162,7 @@ def has_rules(schema: Any) -> bool:
         return False
     if schema.get("x-kubernetes-validations"):
         return True
-    inner = [schema.get("items"), schema.get("additionalProperties"), *schema.get("allOf", ())]
+    inner = (schema.get("items"), schema.get("additionalProperties"))
     return any(map(has_rules, inner)) or any(map(has_rules, schema.get("properties", {}).values()))
 
 
@@ -170,32 +171,28 @@ def _validator(rules_schema: Raw, schema: Raw, node: Declared) -> Validator | No
     found = Validator(node, compile_rules(rules_schema.get("x-kubernetes-validations") or [], node, schema))
     for name, inner in rules_schema.get("properties", {}).items():
         own = schema.get("properties", {}).get(name)
-        if own is None or not has_rules(inner):
+        if own is None:
             continue
-        child = (node.fields or {}).get(escaped(name)) or declare(own, "object")
+        child = (node.fields or {}).get(escaped(name)) or declare(own, "selfType")
         below = _validator(inner, own, child) if child is not None else None
         if below is not None:
             found.properties[name] = below
     for word in ("additionalProperties", "items"):
         inner, own = rules_schema.get(word), schema.get(word)
-        if isinstance(inner, dict) and isinstance(own, dict) and node.item is not None and has_rules(inner):
+        if isinstance(inner, dict) and isinstance(own, dict) and node.item is not None:
             below = _validator(inner, own, node.item)
             if word == "items":
                 found.items = below
             else:
                 found.additional = below
     for part in rules_schema.get("allOf", ()):
-        below = _validator(part, schema, node) if has_rules(part) else None
+        below = _validator(part, schema, node)
         if below is not None:
             found.all_of.append(below)
     return found if found.rules or found.properties or found.additional or found.items or found.all_of else None
 
 
 # Evaluation
-
-
-_NOTHING: Final = object()
-"""There is no old value, or none that is known to be of the same place."""
 
 
 @dataclass(slots=True)
@@ -210,7 +207,7 @@ class Findings:
 def evaluate(found: Validator, new: Any, old: Any = None) -> Findings:
     """Evaluate all rules for a value, which may replace an old one."""
     findings = Findings()
-    _Evaluation(findings).visit(found, "", new, old, _Change(new, old) if old is not None else None, None)
+    _Evaluation(findings).visit(found, NOWHERE, new, old, _Change(new, old) if old is not None else None, None)
     return findings
 
 
@@ -266,7 +263,7 @@ class _Evaluation:
                     self._below(node.additional, f"{path}[{name}]", value, before.get(name), name, change, nearest)
                 below = node.properties.get(name)
                 if below is not None:
-                    inner = f"{path}.{name}" if path else name
+                    inner = name if path == NOWHERE else f"{path}.{name}"
                     self._below(below, inner, value, before.get(name), name, change, nearest)
 
     def _below(
@@ -347,7 +344,7 @@ class _Evaluation:
         nearest: _Change | None,
     ) -> None:
         text = rule.text
-        place = f"{path}.{rule.path}" if path and rule.path and rule.path[0] != "[" else f"{path}{rule.path}"
+        place = path if not rule.path else rule.path if path == NOWHERE else f"{path}.{rule.path}"
         if rule.message is not None:
             text = self._told(rule, names, place, kind) or text
         error = _error(place, kind, new, text, rule.raw.get("reason") or "")
@@ -393,23 +390,13 @@ def _key(item: Any, keys: Any) -> Any:
 
 
 def _error(path: str, kind: str, value: Any, text: str, reason: str) -> FieldError:
-    shown = kind if kind in ("object", "array") else value
+    # What is an object or a list is not shown.
+    shown = "" if kind in ("object", "array") else f": {invalid('', value, '').message[len('Invalid value: ') : -2]}"
     match reason:
         case "FieldValueForbidden":
             return FieldError(path, "Forbidden", f"Forbidden: {text}")
         case "FieldValueRequired":
             return required(path, text)
         case "FieldValueDuplicate":
-            return FieldError(path, "Duplicate value", invalid(path, shown, "").message.replace("Invalid", "Duplicate", 1)[:-2])
-    return invalid(path, shown, text)
-
-
-def walk(found: Validator, path: str = "") -> Iterator[tuple[str, Validator]]:
-    """Every node with rules, and the path to it in the schema."""
-    yield path, found
-    for name, below in found.properties.items():
-        yield from walk(below, f"{path}.properties[{name}]")
-    if found.additional is not None:
-        yield from walk(found.additional, f"{path}.additionalProperties")
-    if found.items is not None:
-        yield from walk(found.items, f"{path}.items")
+            return FieldError(path, "Duplicate value", f"Duplicate value{shown}")
+    return FieldError(path, "Invalid value", f"Invalid value{shown}: {text}")
