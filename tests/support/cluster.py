@@ -19,7 +19,7 @@ from cozystack.api import yaml
 from cozystack.api.crds import crds
 from cozystack.apiserver.http.api import ApiServer
 from cozystack.apiserver.http.messages import Request, Response, Stream
-from cozystack.apiserver.http.server import serve
+from cozystack.apiserver.http.server import Listener, serve
 from cozystack.apiserver.storage import open_storage
 from support.apiserver import ADMIN, TOKEN, crd
 
@@ -107,6 +107,11 @@ class Cluster:
         """For ``when``."""
         await self._request("DELETE", f"{_path(kind, namespace)}/{name}")
 
+    async def make(self, kind: str, name: str) -> None:
+        """For ``when``: create an empty object."""
+        api_version = PATHS[kind].removeprefix("/apis/").rpartition("/")[0]
+        await self._create({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, "spec": {}})
+
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of ``patch`` or ``delete``, now."""
         return self._do(work)
@@ -163,11 +168,23 @@ def running_cluster(folder: Path, *, installed: bool = True) -> Iterator[Cluster
             yield cluster
         finally:
             server.end_watches()
-            asyncio.run_coroutine_threadsafe(listener.close(), loop).result(20)
+            asyncio.run_coroutine_threadsafe(_end(listener), loop).result(20)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(20)
         loop.close()
+
+
+async def _end(listener: Listener) -> None:
+    """Let whatever has just connected arrive first: asyncio forgets connections that it accepts while it stops listening."""
+    await _turns()
+    await listener.close()
+    await _turns()
+
+
+async def _turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 def kubeconfig_text(server: str, token: str = TOKEN) -> str:
