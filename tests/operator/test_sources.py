@@ -243,6 +243,25 @@ async def test_a_generator_that_lost_its_last_write_is_forced_five_times_and_the
     assert await ready(world) == ("False", "SourceWatcherStalled")
     annotations = (await world.get(ARTIFACT_GENERATORS, GENERATOR))["metadata"]["annotations"]
     assert annotations[names.RECOVERY_ATTEMPTS_ANNOTATION] == "5"
+    before = forced(running.writes)
+    await world.settle(3 * 3600)
+    assert forced(running.writes) - before == 3
+
+
+async def test_operator_s11_a_source_watcher_that_comes_back_later_is_asked_within_the_hour(world: World) -> None:
+    world.start()
+    await world.put(source("acme.db", component("db")))
+    await world.settle()
+    await world.flux.lose("acme.db")
+    await world.settle(900)
+    assert await ready(world) == ("False", "SourceWatcherStalled")
+    before = (await world.get(ARTIFACT_GENERATORS, GENERATOR))["metadata"]["annotations"][names.REQUESTED_AT_ANNOTATION]
+    await world.settle(3600)
+    asked = (await world.get(ARTIFACT_GENERATORS, GENERATOR))["metadata"]["annotations"][names.REQUESTED_AT_ANNOTATION]
+    assert asked > before
+    await world.flux.build("acme.db")
+    await world.settle()
+    assert await ready(world) == ("True", "Succeeded")
 
 
 async def test_a_generator_that_recovers_loses_the_marks_of_the_recovery(world: World) -> None:

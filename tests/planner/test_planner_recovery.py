@@ -60,7 +60,7 @@ def test_the_timeline_of_the_specification() -> None:
         if plan.action == "force":
             attempts, last = str(plan.attempts), format_time(at(now))
             ready = Condition("Ready", "False", FORCED, "", last, 3)
-        if plan.again is None:
+        if plan.again is None or plan.attempts > 6:
             break
         now += plan.again
     assert seen == [
@@ -72,7 +72,18 @@ def test_the_timeline_of_the_specification() -> None:
         (241.0, "force", 4),
         (481.0, "force", 5),
         (721.0, "give-up", 5),
+        # Weakness operator-S11: not for ever.
+        (481.0 + 3600, "force", 6),
+        (481.0 + 3600 + 240, "give-up", 6),
+        (481.0 + 7200, "force", 7),
     ]
+
+
+def test_attempts_that_somebody_made_up_are_no_trouble() -> None:
+    forced = Condition("Ready", "False", FORCED, "", format_time(at(31)), 3)
+    plan = plan_recovery(generator(forced, attempts="9" * 9, last=at(31)), at(41))
+    assert (plan.action, plan.again) == ("wait", 230.0)
+    assert plan_recovery(generator(forced, attempts="7", last="never"), at(41)).action == "force"
 
 
 @pytest.mark.parametrize(("attempt", "seconds"), [(0, 30), (1, 30), (2, 60), (3, 120), (4, 240), (5, 240), (9, 240)])
@@ -120,7 +131,7 @@ def test_recovered_annotations_are_marked_for_removal() -> None:
     )
 
 
-@pytest.mark.parametrize(("attempts", "last"), [("-1", ""), ("many", ""), ("", "yesterday"), ("²", "2026-01-01")])
+@pytest.mark.parametrize(("attempts", "last"), [("-1", ""), ("many", ""), ("9" * 5000, ""), ("", "yesterday"), ("²", "2026-01-01")])
 def test_annotations_that_nobody_can_read_count_as_none(attempts: str, last: str) -> None:
     plan = plan_recovery(generator(unknown(), attempts=attempts, last=last), at(60))
     assert (plan.action, plan.attempts) == ("force", 1)

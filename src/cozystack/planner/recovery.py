@@ -2,7 +2,7 @@
 
 source-watcher may build everything and lose the write that says so (fluxcd/pkg issue 934); then nothing happens for an
 hour. After a grace period its Ready condition is forced to False and a reconcile is requested, which makes it build again;
-a few times, with growing pauses. Pure: the time is passed in.
+a few times, with growing pauses, and once an hour when that was in vain (weakness operator-S11). Pure: the time is passed in.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from cozystack.api.time import parse_time
 GRACE = timedelta(seconds=30)
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(minutes=4)
 MOST_ATTEMPTS = 5
+SLOW_PAUSE = timedelta(hours=1)
+"""After the attempts that were in vain: as long as source-watcher itself takes to look again."""
 FORCED = "SourceWatcherRecoveryForced"
 AWAITING = "AwaitingSourceWatcherRecovery"
 STALLED = "SourceWatcherStalled"
@@ -36,15 +38,19 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
     tracked: bool = False
     """Our annotations are on it, and have to go once it has recovered."""
 
+    @property
+    def _count(self) -> str:
+        return f"{self.attempts}/{MOST_ATTEMPTS}" if self.attempts <= MOST_ATTEMPTS else f"{self.attempts}, once an hour"
+
     def condition(self, generator: ArtifactGenerator, generation: int) -> Condition | None:
         """The Ready condition of the PackageSource meanwhile; nothing when there is nothing to recover."""
         match self.action:
             case "force":
                 forced = "forced drift on AG.status.conditions[Ready]=False"
-                message = f"{_LOST}; {forced} (attempt {self.attempts}/{MOST_ATTEMPTS}) so source-watcher rebuilds."
+                message = f"{_LOST}; {forced} (attempt {self._count}) so source-watcher rebuilds."
                 return Condition("Ready", "Unknown", AWAITING, message, "", generation)
             case "wait":
-                issued = f"force-drift {self.attempts}/{MOST_ATTEMPTS} issued"
+                issued = f"force-drift {self._count} issued"
                 message = f"{_LOST}; {issued}, waiting for source-watcher to rebuild."
                 return Condition("Ready", "Unknown", AWAITING, message, "", generation)
             case "give-up":
@@ -68,18 +74,17 @@ def plan_recovery(generator: ArtifactGenerator, now: datetime) -> Recovery:
     if not _is_lost(generator, attempts, now):
         return Recovery(action="none", attempts=attempts, again=_until_grace_ends(generator, now), tracked=tracked)
     left = (last + pause(attempts) - now).total_seconds() if attempts and last is not None else 0.0
-    if attempts >= MOST_ATTEMPTS:
-        if left > 0:
-            return Recovery(action="wait", attempts=attempts, again=left, tracked=tracked)
-        return Recovery(action="give-up", attempts=attempts, tracked=tracked)
     if left > 0:
         return Recovery(action="wait", attempts=attempts, again=left, tracked=tracked)
+    if attempts >= MOST_ATTEMPTS and last is not None and now < last + SLOW_PAUSE:
+        again = (last + SLOW_PAUSE - now).total_seconds()
+        return Recovery(action="give-up", attempts=attempts, again=again, tracked=tracked)
     return Recovery(action="force", attempts=attempts + 1, again=pause(attempts + 1).total_seconds(), tracked=tracked)
 
 
 def pause(attempt: int) -> timedelta:
     """How long to wait after attempt ``attempt`` (1 or more)."""
-    doubled: timedelta = FIRST_PAUSE * 2 ** (max(1, attempt) - 1)
+    doubled: timedelta = FIRST_PAUSE * 2 ** min(max(1, attempt) - 1, 10)
     return min(doubled, LONGEST_PAUSE)
 
 
@@ -116,7 +121,7 @@ def _until_grace_ends(generator: ArtifactGenerator, now: datetime) -> float | No
 
 def _attempts(generator: ArtifactGenerator) -> int:
     text = generator.metadata.annotations.get(names.RECOVERY_ATTEMPTS_ANNOTATION, "")
-    return int(text) if text.isascii() and text.isdecimal() else 0
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
 
 
 def _last(generator: ArtifactGenerator) -> datetime | None:
