@@ -46,7 +46,7 @@ FIRST ?= 0
 LAST ?= 10000
 
 simulate: setup-dev ## Break a platform at random, by seeds FIRST to LAST, and see it converge
-	@SIMULATION_FIRST=$(FIRST) SIMULATION_LAST=$(LAST) $(BIN)/pytest -q -n auto tests/simulation $(ARGS)
+	@$(BIN)/python tests/simulation/run.py --first $(FIRST) --last $(LAST) $(ARGS)
 
 format: setup-dev ## Format the code
 	@$(BIN)/ruff check --fix-only . ; $(BIN)/ruff format .
