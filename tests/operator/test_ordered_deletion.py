@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cozystack.api import names
-from cozystack.api.resources import HELM_RELEASES, PACKAGE_SOURCES, PACKAGES
-from support.operator import World, component, condition_of, package, source
+from cozystack.api.resources import EVENTS, HELM_RELEASES, PACKAGE_SOURCES, PACKAGES
+from support.operator import World, component, condition_of, key, package, source
 
 CHAIN = (
     component("crds", "acme-db"),
@@ -146,3 +146,39 @@ async def test_the_flag_turns_it_off_and_takes_the_finalizer_away(world: World) 
     await world.delete(PACKAGES, "acme.db")
     await world.settle()
     assert await going(world) == ["crds going", "operator going", "seed going"]
+
+
+async def warnings(world: World) -> list[tuple[str, str, int]]:
+    """Reason, message and number of the warnings about the Package."""
+    found = (await world.client.list(EVENTS)).items
+    about = [each for each in found if each.involved_object.kind == "Package" and each.type == "Warning"]
+    return [(each.reason, each.message, each.count) for each in about if each.reason == "ForegroundDeletion"]
+
+
+async def test_foreground_deletion_takes_the_order_away_and_that_is_said_once(world: World) -> None:
+    world.start()
+    await chain(world)
+    await world.client.delete(PACKAGES, key("acme.db"), propagation="Foreground")
+    await world.settle(1)
+    assert await going(world) == ["crds going", "operator going", "seed going"]
+    said = "Foreground deletion removes all releases at once: their reverse order cannot be kept"
+    assert await warnings(world) == [("ForegroundDeletion", said, 1)]
+    await world.settle(600)
+    assert await world.exists(PACKAGES, "acme.db")
+    for name in ("crds", "operator", "seed"):
+        await world.edit(HELM_RELEASES, f"acme-db/{name}", FLUX_LETS_GO)
+    await world.settle(1)
+    assert (await world.names(PACKAGES), await world.names(HELM_RELEASES)) == ([], [])
+    assert len(await warnings(world)) == 1
+
+
+async def test_foreground_deletion_begins_no_release_again(world: World) -> None:
+    running = world.start()
+    await chain(world)
+    await world.client.delete(PACKAGES, key("acme.db"), propagation="Foreground")
+    await world.settle(1)
+    writes = len(running.writes)
+    await world.edit(HELM_RELEASES, "acme-db/seed", FLUX_LETS_GO)
+    await world.settle(60)
+    assert await going(world) == ["crds going", "operator going"]
+    assert [line for line in running.writes[writes:] if "/helmreleases" in line] == []
