@@ -25,11 +25,16 @@ COMMANDS = {
     "wait": "Wait until packages are ready, gone or accepted.",
     "add": "Add packages and all that they need.",
     "del": "Delete packages and all that need them.",
+    "set": "Change the variant, the components or the values of an installed package.",
+    "upgrade": "Fetch new versions of what is installed.",
+    "export": "Print what is installed, for another cluster.",
+    "import": "Install what was exported.",
     "plan": "Show what a change would do.",
     "apply": "Do exactly what a saved plan says.",
     "explain": "Say why packages are not ready, down to the Pod.",
     "dump": "Write what explains a platform into one file, without secrets.",
     "lint": "Find faults in files and package repositories.",
+    "dot": "Draw what packages depend on.",
     "version": "Say the versions of this program and of the cluster.",
 }
 """Every command and what it does, in the order of the help; its module is ``commands.<name>``, with ``_`` after a keyword."""
