@@ -126,8 +126,8 @@ def unsupported_media_type(content_type: str) -> ApiError:
     )
 
 
-def not_acceptable(accept: str) -> ApiError:
-    return ApiError(406, "NotAcceptable", f'only application/json and application/yaml are served, not "{accept}"')
+def not_acceptable(message: str) -> ApiError:
+    return ApiError(406, "NotAcceptable", message)
 
 
 def too_large(limit: int) -> ApiError:

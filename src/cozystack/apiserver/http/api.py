@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from cozystack.api import yaml
 from cozystack.apiserver import errors
 from cozystack.apiserver.admission import Refused, Webhooks, Writes
 from cozystack.apiserver.audit import Audit, Record
@@ -28,19 +27,22 @@ from cozystack.apiserver.discovery import (
 )
 from cozystack.apiserver.errors import ApiError
 from cozystack.apiserver.http import negotiate
-from cozystack.apiserver.http.impersonation import acting_user
+from cozystack.apiserver.http.bodies import media_type, read_object, read_patch
+from cozystack.apiserver.http.impersonation import acting_user, is_acting
 from cozystack.apiserver.http.lists import check_watch, number, page, resource_version
 from cozystack.apiserver.http.messages import Request, Response, Stream, User, json_response
+from cozystack.apiserver.http.options import delete_options, write_options
 from cozystack.apiserver.http.requests import Asked, asked
 from cozystack.apiserver.http.tokens import token_request
 from cozystack.apiserver.http.watch import Watch, WatchSpec, failed_lines
-from cozystack.apiserver.objects import MOST_BYTES, DeleteOptions, Objects, WriteOptions
+from cozystack.apiserver.objects import DeleteOptions, Objects, WriteOptions
 from cozystack.apiserver.openapi import OpenApi
-from cozystack.apiserver.protobuf import ProtobufError, decode
 from cozystack.apiserver.rbac import Aggregation, Authorizer, ClientWrites, GuardedWrites, forbidden
+from cozystack.apiserver.rbac.authorizer import MASTERS
 from cozystack.apiserver.rbac.reviews import Reviews
 from cozystack.apiserver.resources import ResourceInfo
 from cozystack.apiserver.scale import scale_of, scaling_patch
+from cozystack.apiserver.schema import unknown_fields
 from cozystack.apiserver.selectors import Predicate, both, field_selector, label_selector
 from cozystack.apiserver.storage import Expired, Storage, Stored, VersionAhead
 
@@ -103,6 +105,7 @@ class ApiServer:
         self._aggregation = Aggregation(self.objects)
         self._reviews = Reviews(self.authorizer, self.auth, clock)
         self._audit = audit
+        self.is_audited = audit is not None
         self.logs = logs
         self._openapi = OpenApi(self.registry)
         self._watches: set[Watch] = set()
@@ -149,20 +152,25 @@ class ApiServer:
             raise errors.unauthorized()
         if record is not None:
             record.user = user
-        acting = acting_user(request, wanted.attributes(user), self.authorizer)
-        if acting is not user:
-            user = acting
+        if is_acting(request):
+            user = acting_user(request, wanted.attributes(user), self.authorizer)
             if record is not None:
-                record.acting_as = acting
+                record.acting_as = user
+        if request.path.startswith("//"):
+            return _no_page()
         root = wanted.parts[0] if wanted.parts else ""
         if f"/{root}" in HEALTH_PATHS:
             return self._health(request, wanted)
-        attributes = wanted.attributes(user)
-        decision = self.authorizer.decide(attributes)
-        if record is not None:
-            record.reason, record.refused = decision.reason, not decision.allowed
-        if not decision.allowed:
-            raise forbidden(attributes, decision.reason)
+        if MASTERS in user.groups:
+            if record is not None:
+                record.reason = ""
+        else:
+            attributes = wanted.attributes(user)
+            decision = self.authorizer.decide(attributes)
+            if record is not None:
+                record.reason, record.refused = decision.reason, not decision.allowed
+            if not decision.allowed:
+                raise forbidden(attributes, decision.reason)
         if wanted.resource:
             answer = await self._resource_of(request, wanted, user)
             if request.method != "GET":
@@ -195,12 +203,14 @@ class ApiServer:
         if parts == ["version"]:
             return json_response(VERSION)
         core = parts[0] == "api"
+        if len(parts) > (2 if core else 3):
+            raise errors.no_such_path()
         if len(parts) == 1:
             return self._group_document(request, core=core)
         group = "" if core else parts[1]
+        if not core and not self.registry.versions(group):
+            return _no_page()
         if not core and len(parts) == 2:
-            if not self.registry.versions(group):
-                raise errors.no_such_path()
             return json_response(api_group(self.registry, group))
         version = parts[1] if core else parts[2]
         if version not in self.registry.versions(group):
@@ -216,9 +226,13 @@ class ApiServer:
     async def _resource_of(self, request: Request, wanted: Asked, user: User) -> Response | Stream:
         info = self.registry.find(wanted.group, wanted.version, wanted.resource)
         if info is None or wanted.beyond:
+            if not self.registry.versions(wanted.group):
+                return _no_page()
             raise errors.no_such_path()
         namespace, name = wanted.place, wanted.target
         if bool(namespace) is not info.namespaced and (namespace or name):
+            raise errors.no_such_path()
+        if wanted.subresource and wanted.subresource not in info.subresources:
             raise errors.no_such_path()
         if name in (".", ".."):
             raise errors.bad_request(f"Name parameter invalid: \"{name}\": may not be '{name}'")
@@ -255,15 +269,15 @@ class ApiServer:
             case "GET":
                 return self._rendered(request, info, self.objects.get(info, namespace, name))
             case "PUT":
-                options = self._write_options(request)
-                body = self._body(request, info)
+                options = write_options(request, "UpdateOptions")
+                body = self._body(request, info, options, name)
                 obj = await self.writes.replace(info, namespace, name, body, options, user)
                 return self._written(request, info, obj, options)
             case "PATCH":
                 return await self._patch(request, info, namespace, name, "", user)
             case "DELETE":
                 told = WriteOptions()
-                asked = self._delete_options(request)
+                asked = delete_options(request)
                 obj, gone = await self.writes.delete(info, namespace, name, asked, user, told.warnings)
                 if gone and info.kind not in ("Namespace", "Pod"):
                     response = json_response(_success(info, name, obj))
@@ -284,10 +298,10 @@ class ApiServer:
         if key == ("", "serviceaccounts", "token") and request.method == "POST":
             return self._token(request, namespace, name)
         if key == ("", "namespaces", "finalize") and request.method == "PUT":
-            body = self._body(request, info)
+            body = self._body(request, info, write_options(request, "UpdateOptions"))
             return json_response(self.objects.finalize_namespace(name, list((body.get("spec") or {}).get("finalizers") or ())))
         if key == ("", "pods", "binding") and request.method == "POST":
-            target = ((self._json(request)).get("target") or {}).get("name", "")
+            target = (read_object(request, "Binding").value.get("target") or {}).get("name", "")
             self.objects.patch(
                 info, namespace, name, "merge", {"spec": {"nodeName": target}}, WriteOptions(manager="scheduler")
             )
@@ -303,8 +317,8 @@ class ApiServer:
             case "GET":
                 return self._rendered(request, info, self.objects.get(info, namespace, name))
             case "PUT":
-                options = self._write_options(request, subresource)
-                body = self._body(request, info)
+                options = write_options(request, "UpdateOptions", subresource=subresource)
+                body = self._body(request, info, options, name)
                 obj = await self.writes.replace(info, namespace, name, body, options, user)
                 return self._written(request, info, obj, options)
             case "PATCH":
@@ -368,11 +382,12 @@ class ApiServer:
 
     async def _create(self, request: Request, info: ResourceInfo, namespace: str, user: User) -> Response:
         if info.group in ("authorization.k8s.io", "authentication.k8s.io"):
-            return json_response(self._reviews.answer(info, namespace, self._body(request, info), user), 201)
+            body = self._body(request, info, write_options(request, "CreateOptions"))
+            return json_response(self._reviews.answer(info, namespace, body, user), 201)
         if "create" not in info.verbs:
             raise errors.method_not_allowed()
-        options = self._write_options(request)
-        body = self._body(request, info)
+        options = write_options(request, "CreateOptions")
+        body = self._body(request, info, options)
         if info.namespaced and not namespace:
             raise errors.bad_request("an empty namespace may not be set during creation")
         return self._written(request, info, await self.writes.create(info, namespace, body, options, user), options, 201)
@@ -380,21 +395,22 @@ class ApiServer:
     async def _patch(
         self, request: Request, info: ResourceInfo, namespace: str, name: str, subresource: str, user: User
     ) -> Response:
-        content_type = request.headers.get("content-type", "").partition(";")[0].strip()
-        kind = PATCHES.get(content_type)
-        if kind is None:
-            raise errors.unsupported_media_type(content_type)
-        options = self._write_options(request, subresource)
+        kind = PATCHES.get(media_type(request))
+        if kind is None or (kind == "strategic" and info.custom):
+            if not info.custom:
+                raise errors.ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})
+            accepted = ", ".join(media for media, form in PATCHES.items() if form != "strategic")
+            said = f"the body of the request was in an unknown format - accepted media types include: {accepted}"
+            raise errors.ApiError(415, "UnsupportedMediaType", said)
+        options = write_options(request, "PatchOptions", subresource=subresource, patch=kind)
+        patch, faults = read_patch(request, kind)
+        options.warnings += faults
         if kind == "apply":
-            if not request.query.get("fieldManager"):
-                raise errors.ApiError(
-                    422,
-                    "Invalid",
-                    'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
-                )
-            obj, new = await self.writes.apply(info, namespace, name, self._json(request), options, user)
+            if not isinstance(patch.get("kind"), str) or not isinstance(patch.get("apiVersion"), str):
+                raise errors.bad_request("invalid object type: /, Kind=")
+            obj, new = await self.writes.apply(info, namespace, name, patch, options, user)
             return self._written(request, info, obj, options, 201 if new else 200)
-        obj = await self.writes.patch(info, namespace, name, kind, self._json(request), options, user)
+        obj = await self.writes.patch(info, namespace, name, kind, patch, options, user)
         return self._written(request, info, obj, options)
 
     def _written(
@@ -412,7 +428,7 @@ class ApiServer:
 
     async def _delete_collection(self, request: Request, info: ResourceInfo, namespace: str, user: User) -> Response:
         matches = self._selected(request, info)
-        options = self._delete_options(request)
+        options = delete_options(request)
         chosen = [s for s in self.objects.all(info, namespace) if matches is None or matches(s.object)]
         warnings: list[str] = []
         for stored in chosen:
@@ -429,89 +445,37 @@ class ApiServer:
     def _scale(self, request: Request, info: ResourceInfo, namespace: str, name: str) -> Response:
         stored = self.objects.get(info, namespace, name)
         if request.method in ("PUT", "PATCH"):
-            patch = scaling_patch(info, name, self._json(request))
-            self.objects.patch(info, namespace, name, "merge", patch, self._write_options(request))
+            read = read_object(request, "Scale") if request.method == "PUT" else read_patch(request, "merge")
+            options = write_options(request, "UpdateOptions")
+            self.objects.patch(info, namespace, name, "merge", scaling_patch(info, name, read.value), options)
             stored = self.objects.get(info, namespace, name)
         elif request.method != "GET":
             raise errors.method_not_allowed()
         return json_response(scale_of(info, stored.object))
 
     def _token(self, request: Request, namespace: str, name: str) -> Response:
-        content_type = request.headers.get("content-type", "")
-        body = decode(request.body, "TokenRequest") if "protobuf" in content_type else self._json(request)
-        if not isinstance(body, dict):
-            raise errors.bad_request("the body is not an object")
+        body = read_object(request, "TokenRequest").value
         return json_response(token_request(self.auth, self.storage, namespace, name, body, self.clock()), 201)
 
     # What a request says
 
-    def _json(self, request: Request) -> Any:
-        content_type = request.headers.get("content-type", "application/json").partition(";")[0].strip()
-        if len(request.body) > MOST_BYTES:
-            raise errors.too_large(MOST_BYTES)
-        try:
-            if "yaml" in content_type and request.body.lstrip()[:1] != b"{":
-                value = yaml.load(request.body)
-            else:
-                value = msgspec.json.decode(request.body)
-        except (msgspec.DecodeError, yaml.YamlError, UnicodeDecodeError) as error:
-            raise errors.bad_request(f"the object provided is unrecognized (must be of type JSON or YAML): {error}") from error
-        return value
-
-    def _body(self, request: Request, info: ResourceInfo) -> dict[str, Any]:
-        content_type = request.headers.get("content-type", "application/json").partition(";")[0].strip()
-        if content_type == "application/vnd.kubernetes.protobuf":
-            if len(request.body) > MOST_BYTES:
-                raise errors.too_large(MOST_BYTES)
-            try:
-                return decode(request.body, info.kind)
-            except ProtobufError as error:
-                raise errors.unsupported_media_type(f"{content_type}: {error}") from error
-        if content_type not in ("application/json", "application/yaml", "text/yaml", "application/x-yaml", ""):
-            raise errors.unsupported_media_type(content_type)
-        value = self._json(request)
-        if not isinstance(value, dict):
-            raise errors.bad_request("the body is not an object")
-        return value
-
-    def _write_options(self, request: Request, subresource: str = "") -> WriteOptions:
-        query = request.query
-        dry_run = query.get("dryRun", "")
-        if dry_run not in ("", "All"):
-            raise errors.bad_request(f'Invalid value: "{dry_run}": dryRun can only be All')
-        validation = query.get("fieldValidation", "") or "Warn"
-        if validation not in ("Ignore", "Warn", "Strict"):
-            raise errors.bad_request(f'Invalid value: "{validation}": fieldValidation must be Ignore, Warn or Strict')
-        manager = query.get("fieldManager", "") or request.headers.get("user-agent", "unknown").partition("/")[0] or "unknown"
-        return WriteOptions(
-            manager=manager[:128],
-            dry_run=bool(dry_run),
-            force=request.flag("force"),
-            field_validation=validation,
-            subresource=subresource,
-        )
-
-    def _delete_options(self, request: Request) -> DeleteOptions:
-        body: Any = {}
-        if request.body:
-            content_type = request.headers.get("content-type", "")
-            body = decode(request.body, "DeleteOptions") if "protobuf" in content_type else self._json(request)
-        if not isinstance(body, dict):
-            raise errors.bad_request("the options of a deletion are an object")
-        preconditions = body.get("preconditions") or {}
-        propagation = body.get("propagationPolicy") or request.query.get("propagationPolicy", "")
-        if not propagation and (body.get("orphanDependents") or request.flag("orphanDependents")):
-            propagation = "Orphan"
-        if propagation not in ("", "Background", "Foreground", "Orphan"):
-            raise errors.bad_request(f'Invalid value: "{propagation}": unknown propagation policy')
-        grace = body.get("gracePeriodSeconds", request.query.get("gracePeriodSeconds"))
-        return DeleteOptions(
-            propagation=propagation,
-            grace=int(grace) if grace is not None else None,
-            uid=preconditions.get("uid") or "",
-            resource_version=preconditions.get("resourceVersion") or "",
-            dry_run=bool(body.get("dryRun") or request.query.get("dryRun")),
-        )
+    def _body(self, request: Request, info: ResourceInfo, options: WriteOptions, name: str = "") -> dict[str, Any]:
+        """The object in the body, which may have to be that of a ``name``; raises ``ApiError``."""
+        obj, faults = read_object(request, info.kind, custom=info.custom)
+        if faults:
+            if options.field_validation == "Strict":
+                listed = ", ".join((*faults, *(f'unknown field "{path}"' for path in unknown_fields(info.schema, obj))))
+                raise errors.bad_request(
+                    f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: '
+                    f"strict decoding error: {listed}"
+                )
+            if options.field_validation == "Warn":
+                options.warnings += faults
+        metadata = obj.get("metadata")
+        if name and (metadata is None or (isinstance(metadata, dict) and not metadata.get("name"))):
+            why = f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+            raise errors.bad_request(why)
+        return obj  # type: ignore[no-any-return]
 
 
 def _success(info: ResourceInfo, name: str, obj: dict[str, Any]) -> dict[str, Any]:

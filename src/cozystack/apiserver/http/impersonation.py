@@ -33,9 +33,13 @@ def headers(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(name, value) for name, value in pairs if name in (_USER, _GROUP, _UID) or name.startswith(_EXTRA)]
 
 
+def is_acting(request: Request) -> bool:
+    """Whether the sender wants to act as somebody else."""
+    return bool(request.acting_as) or any(name.startswith("impersonate-") for name in request.headers)
+
+
 def acting_user(request: Request, asked: Attributes, authorizer: Authorizer) -> User:
-    """The user that the sender of ``asked`` wants to act as, the sender itself when there is nothing of that; raises
-    ``ApiError``."""
+    """The user that the sender of ``asked`` wants to act as; raises ``ApiError``."""
     given = request.acting_as or headers(list(request.headers.items()))
     if not given:
         return asked.user

@@ -16,6 +16,7 @@ import msgspec
 
 from cozystack.apiserver import errors
 from cozystack.apiserver.errors import ApiError
+from cozystack.apiserver.http.options import whole
 from cozystack.apiserver.resources import ResourceInfo
 from cozystack.apiserver.schema import FieldError
 from cozystack.apiserver.selectors import Predicate
@@ -80,7 +81,8 @@ def resource_version(query: Mapping[str, str]) -> int | None:
     if not text:
         return None
     if not text.isdecimal() or not text.isascii():
-        raise errors.bad_request(f'Invalid value: "{text}": resourceVersion must be a number')
+        why = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        raise errors.bad_request(f"invalid resource version: {why}")
     return int(text)
 
 
@@ -100,15 +102,9 @@ def check_watch(query: Mapping[str, str]) -> None:
 
 
 def number(query: Mapping[str, str], name: str) -> int:
-    """A number that is not negative, 0 when it is not given; raises ``ApiError``."""
-    text = query.get(name) or "0"
-    try:
-        value = int(text)
-    except ValueError:
-        raise errors.bad_request(f'{name} must be a number, not "{text}"') from None
-    if value < 0:
-        raise errors.bad_request(f"{name} must not be negative")
-    return value
+    """A number, 0 when it is not given or is negative; raises ``ApiError``."""
+    text = query.get(name)
+    return max(0, whole(text)) if text else 0
 
 
 def too_large(asked: int, current: int) -> ApiError:
@@ -179,7 +175,7 @@ def _read(text: str) -> _Token:
     try:
         return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=_Token)
     except (binascii.Error, ValueError):
-        raise errors.bad_request(f'continue key is not valid: "{text}"') from None
+        raise errors.bad_request(f'invalid continue token: continue key is not valid: "{text}"') from None
 
 
 def _options(field: str, kind: str, message: str) -> ApiError:

@@ -48,7 +48,9 @@ def form(accept: str) -> Form:
                 return Form("partial", False, JSON_TYPE)
         if not kind:
             return _OBJECT
-    raise not_acceptable(accept)
+    if "as=" in accept:
+        raise not_acceptable("only the following media types are accepted: application/json, application/yaml")
+    raise not_acceptable("406: Not Acceptable\n\nAvailable representations: application/json, application/yaml")
 
 
 def encoded(wanted: Form, body: bytes, status: int = 200) -> Response:

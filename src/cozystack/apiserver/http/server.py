@@ -59,29 +59,31 @@ async def _handle(api: ApiServer, request: web.BaseRequest) -> web.StreamRespons
         body = await request.read() if request.body_exists else b""
     except web.HTTPRequestEntityTooLarge:
         body = b" " * (MOST_BYTES + 1)
+    headers = {name.lower(): value for name, value in request.headers.items()}
     answer = await api.handle(
         Request(
             method=request.method,
             path=request.path,
             query=_last_values(request.query),
-            headers={name.lower(): value for name, value in request.headers.items()},
+            headers=headers,
             body=body,
             user=_certificate_user(request),
-            address=request.remote or "",
-            acting_as=_acting_as(request),
+            address=(request.remote or "") if api.is_audited else "",
+            acting_as=_acting_as(request) if any(name.startswith("impersonate-") for name in headers) else (),
             uri=request.raw_path,
         )
     )
     if isinstance(answer, Stream):
         return await _stream(request, answer)
-    headers = CIMultiDict({"Content-Type": answer.content_type, **answer.headers})
+    sent = CIMultiDict({"Content-Type": answer.content_type, **answer.headers})
     for warning in answer.warnings:
-        headers.add("Warning", f"299 - {_quoted(warning)}")
+        sent.add("Warning", f"299 - {_quoted(warning)}")
     content = answer.body
     if len(content) > GZIP_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
         content = await asyncio.to_thread(gzip.compress, content, 1)
-        headers["Content-Encoding"] = "gzip"
-    return web.Response(status=answer.status, body=content, headers=headers)
+        sent["Content-Encoding"] = "gzip"
+        sent["Vary"] = "Accept-Encoding"
+    return web.Response(status=answer.status, body=content, headers=sent)
 
 
 async def _stream(request: web.BaseRequest, answer: Stream) -> web.StreamResponse:
@@ -121,8 +123,6 @@ def _last_values(query: Any) -> Mapping[str, str]:
 
 def _acting_as(request: web.BaseRequest) -> list[tuple[str, str]]:
     """The headers of impersonation, of which there may be several of a name."""
-    if "Impersonate-User" not in request.headers and not any(name.startswith("Impersonate-") for name in request.headers):
-        return []
     return impersonation([(name.lower(), value) for name, value in request.headers.items()])
 
 

@@ -60,7 +60,7 @@ class OpenApi:
                 return Response(200, self._swagger(_V2_PROTOBUF), _V2_PROTOBUF)
             if media in _ANY:
                 return Response(200, self._swagger(JSON_TYPE))
-        raise not_acceptable(accept)
+        raise not_acceptable(f"only application/json and {_V2_PROTOBUF} are served, not {accept}")
 
     def _swagger(self, form: str) -> bytes:
         if form not in self._documents:
