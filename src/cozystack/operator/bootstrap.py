@@ -182,16 +182,18 @@ class Bootstrap:
         await self._established([crd["metadata"]["name"] for crd in crds])
 
     async def _established(self, crd_names: list[str]) -> None:
-        """Return when the server serves every CRD."""
+        """Return when the server serves every CRD; say once why one is not."""
         for name in crd_names:
+            told = ""
             while True:
                 crd = await self._client.find(CUSTOM_RESOURCE_DEFINITIONS, Key("", name))
                 conditions = crd.status.conditions if crd is not None else ()
                 if any(c.type == "Established" and c.status == "True" for c in conditions):
                     break
                 refused = next((c for c in conditions if c.type == "NamesAccepted" and c.status == "False"), None)
-                if refused is not None:
-                    self._log.warning("CRD is not accepted", crd=name, reason=refused.message)
+                if refused is not None and refused.message != told:
+                    told = refused.message
+                    self._log.warning("CRD is not accepted", crd=name, reason=told)
                 await self._clock.sleep(0.5)
 
 
