@@ -78,17 +78,19 @@ def test_a_generator_is_stuck_when_it_has_built_all_and_kept_silent_for_the_grac
         ("1", 10, "wait", 20.0),
         ("1", 45, "force", 60.0),
         ("3", 30, "wait", 90.0),
-        ("5", 3600, "give-up", None),
-        ("8", 3600, "give-up", None),
+        ("5", 600, "give-up", 3000.0),
+        ("8", 600, "give-up", 3000.0),
+        ("5", 3600, "force", 240.0),
         ("5", 1, "wait", 239.0),
         ("1", 30, "force", 60.0),
-        ("5", 240, "give-up", None),
+        ("5", 240, "give-up", 3360.0),
     ],
 )
 @pytest.mark.parametrize("marker", ["our own marker", "progressing"])
 def test_what_is_done_follows_from_the_attempts_and_the_time_of_the_last(
     attempts: str, last: float | None, action: str, again: float | None, marker: str
 ) -> None:
+    """After giving up it is tried once an hour (weakness S11)."""
     condition = ready("False", 5, reason=FORCED, generation=1) if marker == "our own marker" else ready("Unknown", 3600)
     plan = plan_recovery(generator(condition, attempts=attempts, last=last), NOW)
     assert (plan.action, plan.again) == (action, again)
@@ -143,7 +145,7 @@ def test_our_own_marker_is_told_as_unknown_and_never_as_failed() -> None:
 
 
 def test_giving_up_is_told_as_failed() -> None:
-    live = generator(ready("False", 5, reason=FORCED), attempts="5", last=3600)
+    live = generator(ready("False", 5, reason=FORCED), attempts="5", last=600)
     told = plan_recovery(live, NOW).condition(live, 7)
     assert told is not None
     assert (told.status, told.reason) == ("False", STALLED)
