@@ -134,15 +134,24 @@ class Reconcilers:
         for release in plan.releases:
             # What was inherited and is not wanted goes by an apply, even if nothing else is to be said.
             due = release.due or (release.action == "none" and release.key in taken)
-            if not due or f"Namespace/{release.key.namespace}" in refusals:
+            # Writing takes time, in which a gate may have closed.
+            current = self._planned_now(plan.name, release.key) if due else None
+            if current is None or current.waits_for or f"Namespace/{release.key.namespace}" in refusals:
                 continue
             try:
-                await self._apply_release(plan, release)
+                await self._apply_release(plan, current)
             except ApiError as error:
                 if not is_refusal(error):
                     raise
                 refusals[f"HelmRelease/{release.key}"] = error
         return refusals
+
+    def _planned_now(self, package: str, key: Key) -> ReleasePlan | None:
+        """What is planned for a release as things are now; nothing when it is not wanted any more."""
+        if self._view.catalogue.package(package) is None:
+            return None
+        plan = plan_package(self._view.catalogue, package)
+        return next((release for release in plan.releases if release.key == key), None)
 
     async def _look_at_strangers(self, plan: PackagePlan) -> bool:
         """See what became of releases in our way that carry no label of ours, and so are not watched; whether there are any."""
@@ -183,7 +192,11 @@ class Reconcilers:
                 self._view.put(found)
                 return
         await self._replace_stale_owners(release)
-        applied = await self._client.apply(HELM_RELEASES, payload(release.desired), manager=names.PACKAGE_MANAGER, force=True)
+        wanted, live = payload(release.desired), self._view.catalogue.release(release.key)
+        if live is not None:
+            # If it is gone, or another one by now, the server refuses: neither is to be made or taken by an update.
+            wanted["metadata"]["uid"] = live.metadata.uid
+        applied = await self._client.apply(HELM_RELEASES, wanted, manager=names.PACKAGE_MANAGER, force=True)
         self._log.info(
             "release written",
             package=plan.name,
