@@ -97,6 +97,8 @@ class Process:
     @property
     def busy(self) -> bool:
         """A reconcile is under way, if only waiting for an answer."""
+        if self.ended or not self.wire.streams:
+            return False
         controllers = (self.operator._packages, self.operator._sources, self.operator._namespaces)
         return any(controller.running for controller in controllers)
 
@@ -160,6 +162,7 @@ class Simulation:
 
     async def _pass(self, seconds: float) -> None:
         await self.world.settle(seconds)
+        self.watchdog.look_after_foreign()
         self._replace_the_dead()
         if self.faults.calm and any(self._follows(process) for process in self.processes):
             self.watchdog.in_step()
@@ -423,7 +426,8 @@ class Simulation:
     async def _usurp_release(self) -> None:
         """Somebody makes a release of a name that a Package wants."""
         name = self._any()
-        if name is None:
+        # Between the moment at which an operator finds no release and the one at which it makes it, nothing can protect it.
+        if name is None or any(process.busy for process in self.processes):
             return
         first = self.sources[name]["spec"]["variants"][0]["components"][0]
         obj = await self._foreign_release(first["name"], first["install"]["namespace"])

@@ -31,6 +31,7 @@ from simulation.network import Sent
 from support.operator import Obj, observed, path_of
 
 _Place = tuple[str, str]
+_OURS = {names.PACKAGE_MANAGER, names.PACKAGE_SOURCE_MANAGER, names.OPERATOR_MANAGER}
 
 
 class Watchdog:
@@ -51,6 +52,14 @@ class Watchdog:
         self._read()
         self._known_since = self._storage.version
 
+    def look_after_foreign(self) -> None:
+        """What is somebody else's carries no mark of an operator."""
+        for path in self.foreign:
+            live = self._live(HELM_RELEASES, path)
+            managers = {entry["manager"] for entry in (live or {"metadata": {}})["metadata"].get("managedFields", ())}
+            if managers & _OURS:
+                self.broken.append(f"{path} is somebody else's, and was written by {sorted(managers & _OURS)}")
+
     def look(self, who: str, sent: Sent, others: list[str]) -> None:
         """Judge a write of ``who`` that reaches the server; ``others`` lead at this moment."""
         if "/leases" in sent.path or sent.path.endswith("/events") or "/events/" in sent.path:
@@ -58,8 +67,6 @@ class Watchdog:
         line = f"{who}: {sent.method} {sent.path}"
         if not sent.led or others:
             self.broken.append(f"{line} though {', '.join(others) or 'nobody'} holds the lease")
-        if sent.path.removesuffix("/status") in self.foreign:
-            self.broken.append(f"{line}, which is somebody else's")
         if sent.method == "DELETE":
             self._judge_deletion(line, sent)
         elif sent.method == "PATCH" and _names(sent.path, HELM_RELEASES):
@@ -119,13 +126,13 @@ class Watchdog:
         )
 
     def _may_have_been_installed(self, release: str, artifact: str) -> bool:
-        digests = {
-            chart["status"]["artifact"]["digest"]
-            for chart in self._states(EXTERNAL_ARTIFACTS, f"{names.SYSTEM_NAMESPACE}/{artifact}")
-            if chart is not None and chart.get("status", {}).get("artifact")
-        }
+        charts = list(self._states(EXTERNAL_ARTIFACTS, f"{names.SYSTEM_NAMESPACE}/{artifact}"))
+        digests = {chart.get("status", {}).get("artifact", {}).get("digest") for chart in charts if chart is not None}
         return any(
-            live is not None and observed(live) and live["status"].get("lastAttemptedRevisionDigest") in digests
+            live is not None
+            and observed(live)
+            # Without its artifact a release runs what it runs.
+            and (None in charts or live["status"].get("lastAttemptedRevisionDigest") in digests)
             for live in self._states(HELM_RELEASES, release)
         )
 
