@@ -35,6 +35,9 @@ COMMANDS = {
     "dump": "Write what explains a platform into one file, without secrets.",
     "lint": "Find faults in files and package repositories.",
     "dot": "Draw what packages depend on.",
+    "push": "Push a package repository to a registry.",
+    "pull": "Fetch a package repository from a registry.",
+    "verify": "Check that an artifact is what it says.",
     "version": "Say the versions of this program and of the cluster.",
 }
 """Every command and what it does, in the order of the help; its module is ``commands.<name>``, with ``_`` after a keyword."""

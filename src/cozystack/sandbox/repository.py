@@ -6,7 +6,6 @@ repositories are named to the operator, whose Flux fetches them itself.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,12 @@ import msgspec
 
 from cozystack.api import yaml
 from cozystack.api.cozystack import PackageSource
-from cozystack.oci import InvalidReference, OciError, Reference, RegistryClient, digest_of, pack, pack_files, read_archive
+from cozystack.oci import InvalidReference, OciError, Reference, RegistryClient
+from cozystack.oci.repository import pack_repository, push_repository
 from cozystack.sandbox.errors import SandboxError
 
 INSTALLER = "core/installer"
 PLATFORM = "core/platform"
-_CREATED = "1970-01-01T00:00:00Z"
-"""The artifact says nothing of the time at which it was packed, so that equal folders are equal artifacts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,28 +117,9 @@ def _load(file: Path, root: Path) -> Any:
         raise SandboxError(f"{file} cannot be read: {error.strerror}") from error
 
 
-def pack_repository(folder: Path) -> bytes:
-    """A repository as the content of its artifact, the same bytes for the same files; raises ``OciError``.
-
-    A mark that depends on every file goes into the platform's chart, so that each new artifact upgrades the platform first:
-    only that moves the other packages on to it (specification, packages 2.5 and 7).
-    """
-    files = read_archive(pack(folder))
-    mark = hashlib.sha256()
-    for path, content in sorted(files.items()):
-        mark.update(f"{path} {len(content)}\n".encode() + content)
-    return pack_files({**files, f"{PLATFORM}/.build-revision": mark.hexdigest().encode() + b"\n"}.items())
-
-
 async def push(folder: Path, reference: Reference, client: RegistryClient, *, layer: bytes | None = None) -> str:
     """Push a folder in Flux's media types; the digest of the artifact; raises ``SandboxError``."""
-    content = layer if layer is not None else pack_repository(folder)
-    annotations = {
-        "org.opencontainers.image.created": _CREATED,
-        "org.opencontainers.image.source": folder.name,
-        "org.opencontainers.image.revision": digest_of(content),
-    }
     try:
-        return await client.push(reference, content, annotations=annotations)
+        return await push_repository(layer if layer is not None else pack_repository(folder), reference, client)
     except OciError as error:
         raise SandboxError(f"the packages cannot be pushed: {error}") from error

@@ -28,12 +28,13 @@ from cozystack.kube import Informer
 from cozystack.kube.clock import Clock
 from cozystack.kube.errors import KubeError, NotFound
 from cozystack.oci import Reference, RegistryClient, digest_of, pack
+from cozystack.oci.repository import pack_repository
 from cozystack.planner import Catalogue, PlatformPlan
 from cozystack.runtime import Log
 from cozystack.sandbox.cluster import Cluster
 from cozystack.sandbox.errors import SandboxError
 from cozystack.sandbox.progress import Progress, Summary, plan_of, read_catalogue, summarize, unready
-from cozystack.sandbox.repository import INSTALLER, Source, check_folder, own_packages, pack_repository, parse_source, push
+from cozystack.sandbox.repository import INSTALLER, Source, check_folder, own_packages, parse_source, push
 from cozystack.sandbox.state import Settings, State, choose_ports
 from cozystack.sandbox.terminal import Terminal
 
