@@ -29,6 +29,7 @@ PATHS = {
     "Package": "/apis/cozystack.io/v1alpha1/packages",
     "PackageSource": "/apis/cozystack.io/v1alpha1/packagesources",
     "HelmRelease": "/apis/helm.toolkit.fluxcd.io/v2/namespaces/{namespace}/helmreleases",
+    "OCIRepository": "/apis/source.toolkit.fluxcd.io/v1/namespaces/{namespace}/ocirepositories",
     "Namespace": "/api/v1/namespaces",
 }
 _OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
@@ -107,6 +108,11 @@ class Cluster:
         """For ``when``."""
         await self._request("DELETE", f"{_path(kind, namespace)}/{name}")
 
+    async def read(self, kind: str, name: str, *, namespace: str = "") -> dict[str, Any]:
+        """For ``when``: an object as it is."""
+        value: dict[str, Any] = await self._request("GET", f"{_path(kind, namespace)}/{name}")
+        return value
+
     async def make(self, kind: str, name: str) -> None:
         """For ``when``: create an empty object."""
         api_version = PATHS[kind].removeprefix("/apis/").rpartition("/")[0]
@@ -162,7 +168,9 @@ def running_cluster(folder: Path, *, installed: bool = True) -> Iterator[Cluster
         if installed:
             releases = crd("helm.toolkit.fluxcd.io", "helmreleases", "HelmRelease")
             releases["spec"]["versions"][0] |= {"name": "v2", "schema": {"openAPIV3Schema": _OPEN}}
-            for definition in (*crds(), releases):
+            repositories = crd("source.toolkit.fluxcd.io", "ocirepositories", "OCIRepository")
+            repositories["spec"]["versions"][0] |= {"schema": {"openAPIV3Schema": _OPEN}}
+            for definition in (*crds(), releases, repositories):
                 cluster.do(cluster._request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition))
         try:
             yield cluster

@@ -13,7 +13,7 @@ from cozystack.cozypkg.documents import Found, read_all
 from cozystack.cozypkg.errors import CommandError
 from cozystack.cozypkg.output import Column, table_lines
 from cozystack.cozypkg.prompts import choose
-from cozystack.cozypkg.session import Session
+from cozystack.cozypkg.session import MANAGER, Session
 from cozystack.cozypkg.world import World, read_cluster, read_files
 from cozystack.cozypkg.writing import Write, sentences
 from cozystack.planner.catalogue import Catalogue
@@ -50,6 +50,7 @@ class Action:
     verb: Verb
     value: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
+    exact: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -80,7 +81,7 @@ class Plan:
                 case "update":
                     how: Literal["apply", "merge"] = "apply" if "apiVersion" in action.value else "merge"
                     version = self.versions.get(name, "") if how == "merge" else ""
-                    found.append(Write("Package", name, how, action.value, "Updated", version, name not in new))
+                    found.append(Write("Package", name, how, action.value, "Updated", version, action.exact, name not in new))
                 case "mark":
                     found.append(Write("Package", name, "merge", action.value, "Keeping", self.versions.get(name, "")))
                 case "none":
@@ -258,7 +259,9 @@ def _action(step: Step, request: Request, world: World, warnings: list[str]) -> 
         wanted = msgspec.convert({**_manifest(given)}, Package)
         same = wanted.spec == there.spec
         if not same and request.update:
-            return Action(step, "update", _new(step, given), "changed by a file")
+            patched = any(each.manager == MANAGER and each.operation == "Update" for each in there.metadata.managed_fields)
+            exact = msgspec.to_builtins(wanted.spec) if patched else None
+            return Action(step, "update", _new(step, given), "changed by a file", exact)
         if not same:
             warnings.append(f"Package {step.name} is installed and differs from {given.place}: say --update to change it")
     elif step.variant != there.variant:

@@ -89,6 +89,8 @@ def _world(informers: dict[Resource[Any], Informer[Any]]) -> World:
             world.sources = {obj.metadata.name: obj for obj in objects}
         elif kind is HELM_RELEASES:
             world.releases = {obj.key: obj for obj in objects}
+        else:
+            world.repositories += objects
     return world
 
 

@@ -10,10 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from cozystack.api.meta import Key
 from cozystack.api.resources import PACKAGE_SOURCES, PACKAGES
 from cozystack.cozypkg.errors import CommandError, Exit
 from cozystack.cozypkg.session import MANAGER, Session
+from cozystack.planner.overrides import json_patch
 
 if TYPE_CHECKING:
     from cozystack.kube import Client
@@ -23,15 +26,20 @@ _RESOURCES: dict[str, Any] = {"Package": PACKAGES, "PackageSource": PACKAGE_SOUR
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """``apply`` gives the whole object as it is wanted, ``merge`` a patch of one that is there, as of ``version``."""
+    """``apply`` gives the whole object as it is wanted, ``merge`` and ``json`` a patch of one that is there.
+
+    A merge patch is of the object of ``version``; a JSON patch says so itself.
+    """
 
     kind: Literal["Package", "PackageSource"]
     name: str
-    how: Literal["apply", "merge"]
-    value: Mapping[str, Any]
+    how: Literal["apply", "merge", "json"]
+    value: Any
     done: str
     """What is said when it is written: ``Added``, ``Updated``."""
     version: str = ""
+    exact: Mapping[str, Any] | None = None
+    """The spec as it has to be after an ``apply``: what ``set`` wrote before is ours, but an apply would not remove it."""
     rehearse: bool = True
     """False for what the server cannot judge yet, because it needs another object of the same plan."""
 
@@ -54,7 +62,9 @@ async def _write(client: Client, write: Write, written: list[str], *, force: boo
     resource = _RESOURCES[write.kind]
     try:
         if write.how == "apply":
-            await client.apply(resource, write.value, manager=MANAGER, force=force, dry_run=dry_run)
+            await _apply(client, write, force=force, dry_run=dry_run)
+        elif write.how == "json":
+            await client.patch(resource, Key("", write.name), write.value, kind="json", manager=MANAGER, dry_run=dry_run)
         else:
             patch = {**write.value}
             if write.version:
@@ -65,14 +75,33 @@ async def _write(client: Client, write: Write, written: list[str], *, force: boo
     except ApiError as error:
         after = f"; written before that: {', '.join(written)}" if written else "; nothing was changed"
         what = f"{write.kind} {write.name}"
-        if isinstance(error, NotFound) and write.how == "merge":
+        if isinstance(error, NotFound) and write.how != "apply":
             raise CommandError(f"{what} is gone meanwhile{after}", code=Exit.MOVED) from error
-        if isinstance(error, Conflict) and write.how == "merge":
+        if isinstance(error, Conflict) and write.how != "apply":
             raise CommandError(f"{what} has changed meanwhile{after}", code=Exit.MOVED) from error
         if isinstance(error, Conflict):
             owned = "others manage fields of it (say --force-conflicts to take them over)"
             raise CommandError(f"{what}: {owned}: {_one_line(error.message)}{after}") from error
         raise CommandError(f"{what} is refused: {_one_line(error.message)}{after}") from error
+
+
+async def _apply(client: Client, write: Write, *, force: bool, dry_run: bool) -> None:
+    """Fields that a patch of ours set are no conflict: they are ours, under the same name."""
+    from cozystack.kube.errors import Conflict
+
+    resource = _RESOURCES[write.kind]
+    try:
+        result = await client.apply(resource, write.value, manager=MANAGER, force=force, dry_run=dry_run)
+    except Conflict as error:
+        ours = f'conflict with "{MANAGER}"'
+        if not error.details.causes or not all(cause.message.startswith(ours) for cause in error.details.causes):
+            raise
+        result = await client.apply(resource, write.value, manager=MANAGER, force=True, dry_run=dry_run)
+    if write.exact is not None and not dry_run:
+        spec = msgspec.to_builtins(result.spec)
+        patch = json_patch(spec, write.exact, result.metadata.resource_version)
+        if patch:
+            await client.patch(resource, Key("", write.name), patch, kind="json", manager=MANAGER)
 
 
 def tick(session: Session) -> str:

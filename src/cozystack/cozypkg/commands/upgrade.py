@@ -1,0 +1,174 @@
+"""``cozypkg upgrade``: fetch the charts of Packages anew, or another version of them.
+
+Packages follow their PackageSources, and those follow a repository: an upgrade is a new version of that. Without ``--to`` Flux
+is told to look now instead of at its next interval. What a new version would change, ``cozypkg plan`` says.
+"""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from cozystack.api import names as well_known
+from cozystack.api.flux import GitRepository, OCIRepository
+from cozystack.api.meta import Key
+from cozystack.api.resources import GIT_REPOSITORIES, OCI_REPOSITORIES, PACKAGE_SOURCES, PACKAGES
+from cozystack.cozypkg.errors import CommandError, Exit
+from cozystack.cozypkg.options import Duration, cluster_options, dry_run_option, output_option, yes_option
+from cozystack.cozypkg.output import Column, Format, table_lines, write_json, write_yaml
+from cozystack.cozypkg.prompts import confirm
+from cozystack.cozypkg.session import MANAGER, Session
+from cozystack.cozypkg.world import World, read_cluster
+from cozystack.cozypkg.writing import sentences, tick
+from cozystack.kube import Client
+
+_COLUMNS = (Column("REPOSITORY"), Column("NOW", shrinks=True), Column("TO", shrinks=True), Column("PACKAGES", shrinks=True))
+_KINDS = (PACKAGE_SOURCES, PACKAGES, OCI_REPOSITORIES, GIT_REPOSITORIES)
+
+
+@click.command("upgrade")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option(
+    "--to", "to", default="", metavar="TAG|DIGEST", help="Another version of the repository; else the newest of the same."
+)
+@click.option("--wait", "wait", is_flag=True, help="Wait until the version is there and all of its Packages are ready.")
+@click.option("--timeout", type=Duration(), default="10m", show_default=True, help="How long to wait.")
+@yes_option
+@dry_run_option
+@output_option("table", "json", "yaml")
+@cluster_options
+def command(
+    session: Session, names: tuple[str, ...], to: str, wait: bool, timeout: float, yes: bool, dry_run: bool, output: Format
+) -> None:
+    """Upgrade Packages (all if none is named) by a new version of the repositories that their charts come from."""
+    world = session.on_cluster(lambda client: read_cluster(client, _KINDS))
+    steps = _steps(world, names, to)
+    if output != "table" and dry_run:
+        _print(session, steps, output, written=False)
+    elif dry_run:
+        session.stdout.writelines(f"{line}\n" for line in _table(steps, session))
+    elif not steps:
+        session.tell("no packages are installed")
+    else:
+        for line in _table(steps, session):
+            session.tell(line)
+        confirm(session, "Do you want to continue?", yes=yes)
+        now = (session.clock.now() if session.clock is not None else datetime.now(UTC)).isoformat()
+        session.on_cluster(lambda client: _write(client, session, steps, now))
+        if output != "table":
+            _print(session, steps, output, written=True)
+        if wait:
+            session.on_cluster(lambda client: _wait(client, session, steps, now, timeout))
+
+
+def _steps(world: World, names: tuple[str, ...], to: str) -> list[dict[str, Any]]:
+    """A step a repository: what is there, what will be, and all Packages that follow it."""
+    absent = [name for name in names if name not in world.packages]
+    if absent:
+        raise sentences([f"Package {name} is not installed" for name in absent])
+    users: dict[tuple[str, Key], list[str]] = {}
+    for name in sorted(world.packages):
+        source = world.sources.get(name)
+        ref = source.spec.source_ref if source is not None else None
+        if ref is not None:
+            users.setdefault((ref.kind, Key(ref.namespace, ref.name)), []).append(name)
+    wanted = [where for where, packages in users.items() if not names or set(names) & set(packages)]
+    if to and len(wanted) > 1:
+        repositories = ", ".join(f"{kind} {key}" for kind, key in wanted)
+        raise CommandError(f"--to is for one repository, and these are {len(wanted)}: {repositories}; name a package of one")
+    there = {(_kind(repository), repository.key): repository for repository in world.repositories}
+    steps = []
+    for kind, key in sorted(wanted, key=str):
+        repository = there.get((kind, key))
+        if repository is None:
+            raise CommandError(f"{kind} {key} is not there, which {users[kind, key][0]} comes from")
+        artifact = repository.status.artifact
+        steps.append(
+            {
+                "kind": kind,
+                "namespace": key.namespace,
+                "name": key.name,
+                "now": artifact.revision if artifact is not None else "",
+                "to": to,
+                "packages": users[kind, key],
+                "version": repository.metadata.resource_version,
+            }
+        )
+    return steps
+
+
+def _kind(repository: OCIRepository | GitRepository) -> str:
+    return "OCIRepository" if isinstance(repository, OCIRepository) else "GitRepository"
+
+
+def _table(steps: list[dict[str, Any]], session: Session) -> list[str]:
+    width = shutil.get_terminal_size((80, 24)).columns if session.stderr.isatty() else None
+    rows = [
+        (
+            f"{step['kind']} {step['namespace']}/{step['name']}",
+            step["now"] or "nothing yet",
+            step["to"] or "the newest",
+            ", ".join(step["packages"]),
+        )
+        for step in steps
+    ]
+    return table_lines(_COLUMNS, rows, available=width)
+
+
+def _print(session: Session, steps: list[dict[str, Any]], output: Format, *, written: bool) -> None:
+    shown = [{key: value for key, value in step.items() if key != "version"} for step in steps]
+    value = {"written": written, "repositories": shown}
+    (write_json if output == "json" else write_yaml)(value, session.stdout)
+
+
+def _reference(kind: str, to: str) -> dict[str, Any]:
+    """``spec.ref`` for one version: everything else that could choose one is dropped."""
+    if kind == "GitRepository":
+        commit = len(to) == 40 and all(char in "0123456789abcdef" for char in to)
+        return {"branch": None, "semver": None, "name": None, "tag": None if commit else to, "commit": to if commit else None}
+    digest = to.startswith("sha256:")
+    return {"semver": None, "semverFilter": None, "tag": None if digest else to, "digest": to if digest else None}
+
+
+async def _write(client: Client, session: Session, steps: list[dict[str, Any]], now: str) -> None:
+    from cozystack.kube.errors import Conflict, NotFound
+
+    for dry_run in (True, False):
+        for step in steps:
+            resource: Any = OCI_REPOSITORIES if step["kind"] == "OCIRepository" else GIT_REPOSITORIES
+            patch: dict[str, Any] = {"metadata": {"annotations": {well_known.REQUESTED_AT_ANNOTATION: now}}}
+            if step["to"]:
+                patch["metadata"]["resourceVersion"] = step["version"]
+                patch["spec"] = {"ref": _reference(step["kind"], step["to"])}
+            key = Key(step["namespace"], step["name"])
+            try:
+                await client.patch(resource, key, patch, manager=MANAGER, dry_run=dry_run)
+            except (Conflict, NotFound) as error:
+                raise CommandError(f"{step['kind']} {key} has changed meanwhile; look again", code=Exit.MOVED) from error
+            if not dry_run:
+                session.tell(f"{tick(session)} {'Changed' if step['to'] else 'Asked'} {step['kind']} {key}")
+
+
+async def _wait(client: Client, session: Session, steps: list[dict[str, Any]], now: str, timeout: float) -> None:
+    """First for the version, then for the Packages.
+
+    Until the charts are built from the new version, which takes a moment, a Package that runs the old one counts as ready.
+    """
+    from cozystack.cozypkg.waiting import follow, wait_for
+
+    def fetched(world: World) -> bool:
+        seen = {(_kind(each), each.key): each.status.last_handled_reconcile_at for each in world.repositories}
+        return all(seen.get((step["kind"], Key(step["namespace"], step["name"]))) == now for step in steps)
+
+    kinds = (OCI_REPOSITORIES, GIT_REPOSITORIES)
+    if not await follow(client, kinds, fetched, timeout=timeout):
+        raise CommandError("the time is over, and Flux has not fetched the version", code=Exit.TIMED_OUT)
+    packages = [name for step in steps for name in step["packages"]]
+    missing = await wait_for(client, packages, "ready", timeout=timeout, told=lambda name: session.tell(f"{name} is ready"))
+    for name, lacks in missing.items():
+        session.tell(f"{name}: {lacks}")
+    if missing:
+        raise CommandError(f"the time is over, and {len(missing)} of {len(packages)} are not ready", code=Exit.TIMED_OUT)
