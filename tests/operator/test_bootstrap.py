@@ -123,6 +123,7 @@ async def test_without_install_crds_the_package_source_of_the_platform_is_left_t
 
 
 async def test_a_step_that_fails_is_tried_again_until_it_succeeds_and_what_follows_waits() -> None:
+    """Weakness operator-B2."""
     world = World()
     running = world.start(*PLATFORM)
     await world.settle(40)
@@ -140,6 +141,7 @@ async def test_a_step_that_fails_is_tried_again_until_it_succeeds_and_what_follo
 
 
 async def test_nothing_is_installed_before_the_lease_is_held(bare: World) -> None:
+    """Weakness operator-B1."""
     first = led(bare, *PLATFORM, place="a", process=1)
     await bare.settle(5)
     second = led(bare, *PLATFORM, place="b", process=2)
@@ -328,6 +330,7 @@ async def test_a_platform_that_moves_from_oci_to_git_takes_its_package_source_al
 
 
 async def test_what_others_hang_on_the_platforms_objects_stays(bare: World) -> None:
+    """Weakness operator-B4."""
     first = bare.start(*PLATFORM)
     await bare.settle(5)
     await first.stop()

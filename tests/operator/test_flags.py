@@ -87,6 +87,7 @@ def test_help_is_asked_for_and_names_every_flag() -> None:
 
 
 def test_every_fault_is_reported_at_once() -> None:
+    """Weakness operator-B3."""
     with pytest.raises(OptionsError) as caught:
         options(
             "--helmrelease-interval=5x",
@@ -156,6 +157,7 @@ def test_a_broken_reference_is_refused(text: str) -> None:
     ],
 )
 def test_a_platform_source_is_checked_before_anything_is_written(url: str, ref: str, says: str | None) -> None:
+    """Weakness operator-B5."""
     if says is None:
         source = parse_platform_source(url=url, ref=ref, name="n", secret="")
         assert (source is None) == (url == "")

@@ -131,6 +131,7 @@ async def test_a_closed_gate_holds_no_removal_back(world: World) -> None:
 
 
 async def test_one_package_that_fails_writes_nothing_to_those_that_run_above_it(world: World) -> None:
+    """Weakness operator-P10."""
     running = world.start()
     await chain(world)
     await world.install()
@@ -144,6 +145,7 @@ async def test_one_package_that_fails_writes_nothing_to_those_that_run_above_it(
 
 
 async def test_a_release_is_woken_when_the_last_that_it_waits_for_is_ready(world: World) -> None:
+    """Weakness operator-P11."""
     running = world.start()
     await pair(world)
     await world.flux.wait(B)

@@ -145,6 +145,7 @@ async def test_a_field_that_others_set_on_a_release_stays(world: World) -> None:
 
 
 async def test_objects_that_are_none_of_ours_are_no_reason_to_ask(world: World) -> None:
+    """Weakness operator-P8."""
     running = world.start()
     await platform(world)
     before = len(running.wire.sent)

@@ -20,6 +20,7 @@ async def two(world: World) -> None:
 
 
 async def test_a_release_that_is_refused_holds_no_other_and_its_package_says_why(world: World) -> None:
+    """Weakness operator-P19."""
     running = world.start()
     running.wire.refused[RELEASE] = POLICY
     await two(world)
@@ -85,6 +86,7 @@ async def test_releases_that_nothing_wants_any_more_stay_while_another_is_refuse
     ("code", "reason"), [(409, "Conflict"), (429, "TooManyRequests"), (500, "InternalError"), (503, "ServiceUnavailable")]
 )
 async def test_what_passes_by_itself_is_tried_again_and_not_told(world: World, code: int, reason: str) -> None:
+    """Weakness operator-P13."""
     running = world.start()
     running.wire.refused[RELEASE] = (code, reason, "not now")
     await two(world)

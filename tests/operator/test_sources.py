@@ -132,6 +132,7 @@ async def test_a_generator_follows_its_package_source(world: World) -> None:
 
 
 async def test_a_generator_that_somebody_changed_or_deleted_is_put_right(world: World) -> None:
+    """Weakness operator-S3."""
     world.start()
     await world.put(DB)
     await world.settle()
@@ -178,6 +179,7 @@ async def test_a_package_source_tells_its_variants_and_what_its_generator_tells(
 
 
 async def test_a_component_that_flux_would_refuse_is_left_out_and_the_others_are_built(world: World) -> None:
+    """Weakness operator-S6."""
     world.start()
     await world.put(source("acme.db", component("good"), {"name": "Bad_Name", "path": "system/bad"}))
     await world.settle()

@@ -47,6 +47,7 @@ async def test_a_change_of_the_original_reaches_all_copies_by_one_write_each(wor
 
 
 async def test_a_copy_carries_type_data_and_the_label_that_flux_watches_and_a_mark(world: World) -> None:
+    """Weakness operator-R3."""
     world.start()
     await world.put(
         values_secret("a: 1", labels={"reconcile.fluxcd.io/watch": "Enabled", "owner": "x"}, annotations={"note": "x"}),
