@@ -154,6 +154,22 @@ async def test_work_that_ends_by_itself_ends_the_term_and_releases_the_lease(api
     assert (first.terms, spec(api)["holderIdentity"]) == ([[0.0, 5.0]], "")
 
 
+async def test_one_that_gives_the_lease_away_does_not_lead_while_it_waits_for_the_answer(api: FakeApi) -> None:
+    clock = VirtualClock()
+    candidate = Candidate(api, clock, "a")
+    await clock.settle()
+    led: list[bool] = []
+
+    def released(seen: Seen) -> bool:
+        if seen.method == "PUT" and not seen.body["spec"]["holderIdentity"]:
+            led.append(candidate.elector.leading)
+        return False
+
+    api.fail(lost(), when=released)
+    await candidate.stop()
+    assert (led, spec(api)["holderIdentity"]) == ([False], "")
+
+
 async def test_what_the_work_raises_is_raised_and_the_lease_released(api: FakeApi) -> None:
     clock = VirtualClock()
     first = Candidate(api, clock, "a")

@@ -220,6 +220,8 @@ class LeaderElector:
         now = format_micro_time(self._clock.now())
         spec = LeaseSpec("", 1, now, now, self._seen.spec.lease_transitions)
         left = self._valid_until - self._clock.monotonic()
+        # Whoever gets it may have it before the answer is here.
+        self._valid_until = 0.0
         try:
             await within(self._clock, left, self._client.replace(LEASES, replace(self._seen, spec=spec)))
             self._log.info("released the lease")
