@@ -129,10 +129,7 @@ class Watchdog:
         charts = list(self._states(EXTERNAL_ARTIFACTS, f"{names.SYSTEM_NAMESPACE}/{artifact}"))
         digests = {chart.get("status", {}).get("artifact", {}).get("digest") for chart in charts if chart is not None}
         return any(
-            live is not None
-            and observed(live)
-            # Without its artifact a release runs what it runs.
-            and (None in charts or live["status"].get("lastAttemptedRevisionDigest") in digests)
+            live is not None and _runs(live, digests if None not in charts else None)
             for live in self._states(HELM_RELEASES, release)
         )
 
@@ -162,6 +159,14 @@ def _releases(package: Obj, source: Obj) -> Iterator[tuple[str, str]]:
         if "install" in component and overrides.get(component["name"], {}).get("enabled", True):
             artifact = names.artifact_name(source["metadata"]["name"], names.DEFAULT_VARIANT, component["name"])
             yield f"{component['install']['namespace']}/{component['name']}", artifact
+
+
+def _runs(release: Obj, digests: set[str | None] | None) -> bool:
+    """One that is suspended, or has no artifact any more, runs what it runs."""
+    status = release.get("status", {})
+    if release["spec"].get("suspend"):
+        return any(entry["status"] == "deployed" for entry in status.get("history", ()))
+    return observed(release) and (digests is None or status.get("lastAttemptedRevisionDigest") in digests)
 
 
 def _is_of_a_package(obj: Obj) -> bool:
