@@ -252,6 +252,27 @@ def _webhooks(obj: Obj) -> None:
             service.setdefault("port", 443)
 
 
+def _policy(obj: Obj) -> None:
+    spec = _map(obj, "spec")
+    spec.setdefault("failurePolicy", "Fail")
+    _match_resources(spec.get("matchConstraints"))
+
+
+def _policy_binding(obj: Obj) -> None:
+    _match_resources(_map(obj, "spec").get("matchResources"))
+
+
+def _match_resources(resources: Any) -> None:
+    if not isinstance(resources, dict):
+        return
+    resources.setdefault("matchPolicy", "Equivalent")
+    resources.setdefault("namespaceSelector", {})
+    resources.setdefault("objectSelector", {})
+    for name in ("resourceRules", "excludeResourceRules"):
+        for rule in resources.get(name) or ():
+            rule.setdefault("scope", "*")
+
+
 def _role_binding(obj: Obj) -> None:
     for subject in obj.get("subjects") or ():
         if subject.get("kind") in ("User", "Group"):
@@ -281,6 +302,8 @@ _BY_KIND: dict[tuple[str, str], Callable[[Obj], None]] = {
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _crd,
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): _webhooks,
     ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): _webhooks,
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): _policy,
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): _policy_binding,
     ("rbac.authorization.k8s.io", "RoleBinding"): _role_binding,
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): _role_binding,
     ("apiregistration.k8s.io", "APIService"): _api_service,

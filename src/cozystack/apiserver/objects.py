@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,7 +18,9 @@ import msgspec
 
 from cozystack.api.time import format_time
 from cozystack.apiserver import addresses, crds, deletion, errors, fields, rules
+from cozystack.apiserver.cel import policies
 from cozystack.apiserver.cel.rules import NOWHERE, Validator, evaluate
+from cozystack.apiserver.cel.typing import types_of
 from cozystack.apiserver.conversion import converted
 from cozystack.apiserver.defaults import default, status_of
 from cozystack.apiserver.deletion import DeleteOptions
@@ -70,7 +72,7 @@ _MADE_BY_REPLACING: Final = frozenset(
 
 @dataclass(slots=True)
 class WriteOptions:
-    """What a request says about how to write. ``warnings`` is filled by the write."""
+    """What a request says about how to write. ``warnings``, and ``annotations`` for the audit log, are filled by the write."""
 
     manager: str = "unknown"
     dry_run: bool = False
@@ -78,6 +80,7 @@ class WriteOptions:
     field_validation: str = "Warn"
     subresource: str = ""
     warnings: list[str] = field(default_factory=list)
+    annotations: dict[str, str] = field(default_factory=dict)
 
 
 class Changed(Exception):  # noqa: N818 - it names what has happened
@@ -407,7 +410,11 @@ class Objects:
         # Kubernetes checks keys of lists only when it has to merge them; duplicates in built-in kinds are let pass.
         found += faults if info.custom else [fault for fault in faults if fault.kind != "Duplicate value"]
         if crds.is_crd(info):
+            # Definitions judge their rules themselves.
+            found = [fault for fault in found if ".x-kubernetes-validations[" not in fault.path]
             found += crds.definition_errors(obj, old)
+        if info.group == policies.GROUP:
+            found += policies.definition_errors(info.kind, obj)
         if info.has_rules and info.rules is not None:
             found += _rule_errors(info.rules, obj, old, found, warnings)
         if not found:
@@ -486,6 +493,8 @@ class Objects:
         name = obj["metadata"]["name"]
         if crds.is_crd(info) and "deletionTimestamp" not in obj["metadata"]:
             obj = {**obj, "status": crds.status(obj, self.now(), clash=crds.name_clash(obj, self.registry))}
+        if info.group == policies.GROUP and info.kind == "ValidatingAdmissionPolicy":
+            obj = {**obj, "status": policies.status(obj, self._kinds_of_policy(obj))}
         obj = {**converted(obj, info.storage_version), "metadata": dict(obj["metadata"])}
         try:
             stored = self.storage.put(info.storage_key, namespace if info.namespaced else "", name, obj, expected=expected)
@@ -494,6 +503,22 @@ class Objects:
         if crds.is_crd(info) and crds.established(obj):
             self.registry.set_crd(obj)
         return self.served(info, stored)
+
+    def _kinds_of_policy(self, policy: Obj) -> Iterator[policies.Typed]:
+        """The kinds that a policy names one by one, at most ten."""
+        constraints = (policy.get("spec") or {}).get("matchConstraints") or {}
+        named = [
+            (group, version, resource)
+            for rule in constraints.get("resourceRules") or ()
+            for group in rule.get("apiGroups") or ()
+            for version in rule.get("apiVersions") or ()
+            for resource in rule.get("resources") or ()
+        ]
+        for group, version, resource in list(dict.fromkeys(named))[:10]:
+            info = self.registry.find(group, version, resource)
+            if info is not None:
+                type_, found = types_of(info.schema, info.kind)
+                yield policies.Typed(type_, found, f"{info.api_version}, Kind={info.kind}")
 
     def _gone(self, info: ResourceInfo, namespace: str, old: Stored, *, last: Obj | None = None) -> Obj:
         stored = self.storage.delete(info.storage_key, namespace if info.namespaced else "", old.name, expected=old.version)

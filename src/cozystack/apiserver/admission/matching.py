@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from cozystack.apiserver.http.messages import User
@@ -40,6 +40,8 @@ class Write:
     options: Obj
     subresource: str = ""
     dry_run: bool = False
+    annotations: dict[str, str] = field(default_factory=dict)
+    """What the audit log shall say about it; filled by those who are asked."""
 
 
 def is_exempt(info: ResourceInfo) -> bool:

@@ -2,8 +2,8 @@
 
 Mutating webhooks are asked one after the other, in the order of their configurations' names, each with what the one before it
 has made of the object; then all validating ones at once, and the first refusal in that same order counts. A webhook behind a
-Service is found by the ``Resolver``; one that nothing real stands behind admits. ``matchConditions`` are not looked at: a
-webhook is asked as if they held.
+Service is found by the ``Resolver``; one that nothing real stands behind admits. Policies are evaluated before the validating
+webhooks: what they refuse is not sent anywhere.
 """
 
 from __future__ import annotations
@@ -14,15 +14,23 @@ import binascii
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Literal, Protocol
 
 import msgspec
 
 from cozystack.apiserver.admission.calls import CallError, Endpoint, call_over_https
+from cozystack.apiserver.admission.conditions import ConditionsFailed, Decide, conditions_hold, names_of
 from cozystack.apiserver.admission.matching import Operation, Write, is_exempt, rule_accepts, selectors_accept
+from cozystack.apiserver.admission.policies import Policies
+from cozystack.apiserver.cel.library.authorization import Question
+from cozystack.apiserver.cel.policies import Expression, compile_conditions
 from cozystack.apiserver.conversion import converted
-from cozystack.apiserver.errors import ApiError, bad_request, internal
+from cozystack.apiserver.errors import ApiError, bad_request, forbidden, internal
+from cozystack.apiserver.http.messages import User
 from cozystack.apiserver.patch import PatchError, json_patch
+from cozystack.apiserver.rbac.authorizer import Authorizer
+from cozystack.apiserver.rbac.rules import Attributes
 from cozystack.apiserver.resources import Registry, ResourceInfo
 from cozystack.apiserver.storage import Storage, Stored
 
@@ -59,6 +67,7 @@ class _Webhook:
     name: str
     body: Obj
     stage: Stage
+    conditions: list[Expression]
 
 
 @dataclass(slots=True)
@@ -71,7 +80,8 @@ class _Answer:
 
 
 class Webhooks:
-    """See the module. ``call`` sends a review; without ``resolve``, no Service has anything real behind it."""
+    """See the module. ``call`` sends a review; without ``resolve``, no Service has anything real behind it. ``decide`` answers
+    what expressions ask their ``authorizer``; by default the roles do."""
 
     def __init__(
         self,
@@ -81,6 +91,7 @@ class Webhooks:
         resolve: Resolver | None = None,
         call: Caller = call_over_https,
         new_uid: Callable[[], str] = lambda: str(uuid.uuid4()),
+        decide: Decide | None = None,
     ) -> None:
         self._storage = storage
         self._registry = registry
@@ -88,12 +99,14 @@ class Webhooks:
         self._call = call
         self._new_uid = new_uid
         self._read: dict[Stage, tuple[object, list[_Webhook]]] = {}
+        self._decide = decide if decide is not None else _by_roles(storage)
+        self._policies = Policies(storage, registry, self._decide)
 
     def concern(self, info: ResourceInfo, operation: Operation, subresource: str = "") -> bool:
         """Whether any webhook may have to be asked about such a write."""
         if is_exempt(info):
             return False
-        return any(
+        return self._policies.concern(info, operation, subresource) or any(
             self._version_asked(webhook, info, subresource, operation) for stage in _KINDS for webhook in self._webhooks(stage)
         )
 
@@ -110,9 +123,13 @@ class Webhooks:
         return write.new, warnings
 
     async def validate(self, write: Write) -> list[str]:
-        """What the validating webhooks have to say; raises ``Refused``."""
+        """What policies and validating webhooks have to say; raises ``Refused``."""
+        verdict = self._policies.validate(write)
+        write.annotations.update(verdict.annotations)
+        if verdict.error is not None:
+            raise Refused(verdict.error, verdict.warnings)
         answers = await asyncio.gather(*(self._ask(webhook, write) for webhook in self._webhooks("validating")))
-        warnings = [warning for answer in answers for warning in answer.warnings]
+        warnings = verdict.warnings + [warning for answer in answers for warning in answer.warnings]
         for answer in answers:
             if answer.error is not None:
                 raise Refused(answer.error, warnings)
@@ -124,7 +141,11 @@ class Webhooks:
         kept = self._read.get(stage)
         if kept is not None and kept[0] is stored:
             return kept[1]
-        found = [_Webhook(hook.get("name", ""), hook, stage) for each in stored for hook in each.object.get("webhooks") or ()]
+        found = [
+            _Webhook(hook.get("name", ""), hook, stage, compile_conditions(hook.get("matchConditions") or [], ""))
+            for each in stored
+            for hook in each.object.get("webhooks") or ()
+        ]
         self._read[stage] = (stored, found)
         return found
 
@@ -145,6 +166,13 @@ class Webhooks:
         version = self._version_asked(webhook, write.info, write.subresource, write.operation)
         if not version or is_exempt(write.info) or not selectors_accept(webhook.body, write, self._namespace_of(write)):
             return _Answer()
+        try:
+            if webhook.conditions and not self._conditions_hold(webhook, write, version):
+                return _Answer()
+        except ConditionsFailed as error:
+            if webhook.body.get("failurePolicy", "Fail") == "Ignore":
+                return _Answer()
+            return _Answer(forbidden(write.info.plural, write.info.group, write.name, str(error)))
         if write.dry_run and webhook.body.get("sideEffects") not in ("None", "NoneOnDryRun"):
             return _Answer(bad_request(f'admission webhook "{webhook.name}" does not support dry run'))
         try:
@@ -161,6 +189,11 @@ class Webhooks:
             if webhook.body.get("failurePolicy", "Fail") == "Ignore":
                 return _Answer()
             return _Answer(internal(f'failed calling webhook "{webhook.name}": {error}'))
+
+    def _conditions_hold(self, webhook: _Webhook, write: Write, version: str) -> bool:
+        """Raises ``ConditionsFailed``."""
+        shown = self._registry.find(write.info.group, version, write.info.plural) or write.info
+        return conditions_hold(webhook.conditions, names_of(write, shown, None, self._decide))
 
     def _namespace_of(self, write: Write) -> Obj | None:
         stored = self._storage.get("/namespaces", "", write.namespace) if write.info.namespaced else None
@@ -213,6 +246,20 @@ class Webhooks:
         if write.subresource:
             request |= {"subResource": write.subresource, "requestSubResource": write.subresource}
         return {"kind": "AdmissionReview", "apiVersion": _API_VERSION, "request": request}
+
+
+def _by_roles(storage: Storage) -> Decide:
+    """Decisions by the roles in a storage, which are read when a decision is first needed."""
+    authorizer = cache(lambda: Authorizer(storage))
+
+    def decide(user: User, asked: Question) -> tuple[bool, str]:
+        wanted = Attributes(
+            user, asked.verb, asked.group, asked.resource, asked.subresource, asked.namespace, asked.name, asked.path
+        )
+        decision = authorizer().decide(wanted)
+        return decision.allowed, decision.reason
+
+    return decide
 
 
 def _read_answer(webhook: _Webhook, body: bytes, uid: str) -> _Answer:

@@ -128,7 +128,7 @@ class Writes:
         kind: str,
     ) -> Obj:
         for _ in range(_ATTEMPTS):
-            dry = replace(options, dry_run=True, warnings=[])
+            dry = replace(options, dry_run=True, warnings=[], annotations={})
             old = self._objects.find(info, namespace, name) if name else None
             new = prepare(dry)
             asked = _write(info, namespace, old, new, user, options, kind)
@@ -139,6 +139,7 @@ class Writes:
                 said += await self._webhooks.validate(asked)
             except Refused as refused:
                 refused.warnings[:0] = dry.warnings
+                options.annotations.update(asked.annotations)
                 raise
             if not options.dry_run:
                 try:
@@ -146,6 +147,7 @@ class Writes:
                 except Changed:
                     continue
             options.warnings += [*dry.warnings, *said]
+            options.annotations.update(asked.annotations)
             return new
         raise errors.conflict(info.plural, info.group, name)
 

@@ -128,7 +128,7 @@ class _Checker:
         result = ERROR
         if type_.kind == "map":
             result = type_.params[1]
-        elif type_.kind == "struct":
+        elif type_.kind == "struct" or type_.name in self._scope.fields:
             fields = self._scope.fields.get(type_.name, {})
             found = fields.get(field)
             if found is None and isinstance(node, Select) and f"__{field}__" in fields:

@@ -19,6 +19,7 @@ from cozystack.apiserver.cel.values import (
     ABSENT,
     NO_OVERLOAD,
     EvalError,
+    Fields,
     Optional,
     TypeValue,
     equal,
@@ -48,21 +49,16 @@ class Frame:
         self.limit = limit
 
 
-class Lazy:
+class Lazy(Fields):
     """Named values that are computed when they are first asked for."""
 
     __slots__ = ("_compute", "_known")
-
-    type_name = "map"
 
     def __init__(self, compute: Mapping[str, Callable[[], Any]]) -> None:
         self._compute = compute
         self._known: dict[str, Any] = {}
 
-    def size(self) -> int:
-        return len(self._compute)
-
-    def value(self, name: str) -> Any:
+    def field(self, name: str) -> Any:
         """Raises ``EvalError``, each time when it did the first time."""
         if name not in self._known:
             try:
@@ -151,8 +147,8 @@ class _Planner:
                     return name in value
                 if isinstance(value, Optional):
                     return value.present and isinstance(value.value, dict) and name in value.value
-                if isinstance(value, Lazy):
-                    value.value(name)
+                if isinstance(value, Fields):
+                    value.field(name)
                     return True
                 raise EvalError(NO_OVERLOAD)
 
@@ -596,8 +592,8 @@ def _of_other(value: Any, name: str) -> Any:
     """A field of what is no map."""
     if isinstance(value, Optional):
         return _maybe_at(value, name)
-    if isinstance(value, Lazy):
-        return value.value(name)
+    if isinstance(value, Fields):
+        return value.field(name)
     raise EvalError(f"no such key: {name}" if value is None else NO_OVERLOAD)
 
 
@@ -622,8 +618,8 @@ def _at(value: Any, index: Any) -> Any:
         return value[place]
     if isinstance(value, Optional):
         return _maybe_at(value, index)
-    if isinstance(value, Lazy) and isinstance(index, str):
-        return value.value(index)
+    if isinstance(value, Fields) and isinstance(index, str):
+        return value.field(index)
     raise EvalError(NO_OVERLOAD)
 
 

@@ -194,6 +194,21 @@ class Optional:
 ABSENT: Final = Optional(None, present=False)
 
 
+class Fields:
+    """A value whose fields are computed when they are asked for."""
+
+    __slots__ = ()
+
+    type_name = "map"
+
+    def size(self) -> int:
+        return 1
+
+    def field(self, name: str) -> Any:
+        """Raises ``EvalError`` when there is none."""
+        raise EvalError(f"no such key: {name}")
+
+
 class TypeValue:
     """A type as a value: what ``type(x)`` gives."""
 

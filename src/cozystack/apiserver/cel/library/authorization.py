@@ -12,7 +12,7 @@ from typing import Final
 from cozystack.api.names import is_dns_label, is_dns_subdomain
 from cozystack.apiserver.cel.functions import Functions
 from cozystack.apiserver.cel.library import costs
-from cozystack.apiserver.cel.values import EvalError
+from cozystack.apiserver.cel.values import EvalError, Fields
 
 CHECK_COST: Final = 350_000
 _PREFIX: Final = "kubernetes.authorization."
@@ -47,16 +47,22 @@ class _Value:
         return 1
 
 
-class Authorizer(_Value):
-    """The variable ``authorizer``."""
+class Authorizer(Fields):
+    """The variable ``authorizer``; its field ``requestResource`` asks about what the request is about."""
 
-    __slots__ = ("decide", "user")
+    __slots__ = ("_requested", "decide", "user")
 
     type_name = _PREFIX + "Authorizer"
 
-    def __init__(self, decide: Decide, user: str = "") -> None:
+    def __init__(self, decide: Decide, user: str = "", requested: Question | None = None) -> None:
         self.decide = decide
         self.user = user
+        self._requested = requested
+
+    def field(self, name: str) -> Check:
+        if name != "requestResource" or self._requested is None:
+            raise EvalError(f"no such key: {name}")
+        return Check("ResourceCheck", self.decide, self._requested)
 
 
 class Check(_Value):
