@@ -28,7 +28,7 @@ async def secured(**options: Any) -> AsyncIterator[Api]:
     objects = Objects(storage)
     Lifecycle(objects).start()
     bootstrap(objects)
-    async with embedded(storage, controllers=True, **options) as api:
+    async with embedded(storage, controllers=True, objects=objects, **options) as api:
         yield api
 
 

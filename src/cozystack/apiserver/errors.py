@@ -136,3 +136,7 @@ def too_large(limit: int) -> ApiError:
 
 def internal(message: str) -> ApiError:
     return ApiError(500, "InternalError", f"Internal error occurred: {message}")
+
+
+def timed_out(message: str) -> ApiError:
+    return ApiError(504, "Timeout", f"Timeout: {message}", details={})
