@@ -75,6 +75,7 @@ class StreamTransport:
             async with asyncio.timeout(timeout):
                 response = await self._request(method, path, query, headers, body)
                 if response.status == 401 and self._credentials.refused():
+                    await self.close()
                     response = await self._request(method, path, query, headers, body)
                 return response
         except _FAILURES as error:
@@ -94,8 +95,9 @@ class StreamTransport:
         connection: _Connection | None = None
         try:
             try:
+                content = await self._content(method, path, query, headers, body)
                 connection = await self._connect()
-                answer = await self._ask(connection, method, path, query, headers, body)
+                answer = await _ask(connection, content)
             except _FAILURES as error:
                 raise self._failed(error) from error
             if answer.status == 401:
@@ -113,18 +115,19 @@ class StreamTransport:
     async def _request(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
     ) -> Response:
+        content = await self._content(method, path, query, headers, body)
         connection = self._idle.pop() if self._idle else await self._connect()
         try:
             try:
-                answer = await self._ask(connection, method, path, query, headers, body)
+                answer = await _ask(connection, content)
             except (OSError, EOFError):
                 if not connection.used or method != "GET":
                     raise
                 # The server has closed what stood idle.
                 await connection.close()
                 connection = await self._connect()
-                answer = await self._ask(connection, method, path, query, headers, body)
-            content = b"".join([chunk async for chunk in _body(connection.reader, answer, method)])
+                answer = await _ask(connection, content)
+            received = b"".join([chunk async for chunk in _body(connection.reader, answer, method)])
         except BaseException:
             await connection.close()
             raise
@@ -133,7 +136,7 @@ class StreamTransport:
         else:
             connection.used = True
             self._idle.append(connection)
-        return Response(answer.status, answer.headers, content)
+        return Response(answer.status, answer.headers, received)
 
     async def _connect(self) -> _Connection:
         tls = self._credentials.tls()
@@ -148,22 +151,15 @@ class StreamTransport:
             )
         return _Connection(reader, writer)
 
-    async def _ask(
-        self,
-        connection: _Connection,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        headers: Mapping[str, str],
-        body: bytes,
-    ) -> _Answer:
+    async def _content(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
+    ) -> bytes:
+        """The request as it is sent. To be made before a connection, which may need the certificate of a plugin."""
         login = await self._credentials.headers()
         lines = [f"{method} {self._prefix}{path}{'?' + urlencode(query) if query else ''} HTTP/1.1"]
         fields = {"Host": self._authority, **headers, **login, "Content-Length": str(len(body))}
         lines += (f"{name}: {value}" for name, value in fields.items())
-        connection.writer.write("\r\n".join((*lines, "", "")).encode() + body)
-        await connection.writer.drain()
-        return await _head(connection.reader)
+        return "\r\n".join((*lines, "", "")).encode() + body
 
     async def _told(self, chunks: AsyncIterator[bytes], timeout: float | None) -> AsyncGenerator[bytes, None]:
         """``chunks`` with errors that say where from; within ``timeout`` in all."""
@@ -180,6 +176,12 @@ class StreamTransport:
 
     def _failed(self, error: Exception) -> ConnectionFailed:
         return ConnectionFailed(f"the cluster at {self.config.server} does not answer: {_reason(error)}")
+
+
+async def _ask(connection: _Connection, content: bytes) -> _Answer:
+    connection.writer.write(content)
+    await connection.writer.drain()
+    return await _head(connection.reader)
 
 
 async def _head(reader: asyncio.StreamReader) -> _Answer:
