@@ -8,6 +8,8 @@
 ``egress``         what the API server finds behind webhooks and aggregated APIs
 ``node``           the kubelet stand-in: Pods of the project and of Flux run as processes
 ``cluster``        all of it together, kept alive until it is told to stop
+``acme``           package repositories for tests
+``running``        all tests, one part after the other
 ``client``         what tests and benchmarks do with a cluster
 ``audit``          what the API server was asked for, and by whom
 =================  ==========================================================================

@@ -1,4 +1,4 @@
-"""``python -m e2e build|up|down|status``: a real cluster without containers, for a person or for tests.
+"""``python -m e2e build|up|down|status|test``: a real cluster without containers, for a person or for tests.
 
 Exit codes: 0 when it did what it was asked for, 1 when it could not, 2 for wrong usage.
 """
@@ -20,6 +20,7 @@ import msgspec
 from e2e.build import CONTROL_PLANE, EVERYTHING, PROGRAMS, build, cache_folder, path_of
 from e2e.cluster import Options, serve
 from e2e.errors import E2eError
+from e2e.running import PARTS, run
 from e2e.state import DEFAULT, Running, State
 
 _LONGEST_STOP = 90.0
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _down(state, wipe=options.wipe)
             case "status":
                 _status(state)
+            case "test":
+                return run(options.only or PARTS, options.arguments)
             case "serve":
                 chosen = {name: getattr(options, name) for name in Options.__struct_fields__}
                 asyncio.run(serve(state, Options(**chosen)))
@@ -56,12 +59,15 @@ def _parser() -> argparse.ArgumentParser:
     down = commands.add_parser("down", help="stop it")
     down.add_argument("--wipe", action="store_true", help="forget its state too")
     status = commands.add_parser("status", help="say what runs, and where")
-    run = commands.add_parser("serve", help="keep a cluster running in the foreground")
-    run.add_argument("--node", action="store_true", help="with a node and a registry")
-    run.add_argument("--no-audit", dest="audit", action="store_false", help="write no audit log")
-    run.add_argument("--token", default="", help="the administrator's token (default: a random one)")
-    run.add_argument("--until-stdin-ends", action="store_true", help="stop when the standard input ends")
-    for command in (up, down, status, run):
+    test = commands.add_parser("test", help="run the end-to-end tests on clusters of their own")
+    test.add_argument("--only", choices=PARTS, action="append", help="this part alone")
+    test.add_argument("arguments", nargs="*", help="for pytest, after --")
+    keep = commands.add_parser("serve", help="keep a cluster running in the foreground")
+    keep.add_argument("--node", action="store_true", help="with a node and a registry")
+    keep.add_argument("--no-audit", dest="audit", action="store_false", help="write no audit log")
+    keep.add_argument("--token", default="", help="the administrator's token (default: a random one)")
+    keep.add_argument("--until-stdin-ends", action="store_true", help="stop when the standard input ends")
+    for command in (up, down, status, keep):
         command.add_argument("--state-dir", type=Path, default=DEFAULT, help=f"folder of the cluster (default: {DEFAULT})")
     parser.set_defaults(state_dir=DEFAULT)
     return parser

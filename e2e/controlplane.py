@@ -194,7 +194,7 @@ class ControlPlane:
         audit = [
             f"--audit-policy-file={files.folder / 'audit.json'}",
             f"--audit-log-path={self._state.audit}",
-            "--audit-log-mode=batch",
+            "--audit-log-mode=blocking",
             "--audit-log-maxsize=10000",
         ]
         return [

@@ -19,10 +19,11 @@ from cozystack.api.meta import Key
 from cozystack.kube import Client, Informer, key_of
 from cozystack.kube.clock import Clock
 from cozystack.kube.errors import AlreadyExists
-from cozystack.runtime import Controller, Log, Service
+from cozystack.runtime import Controller, Log, Result, Service
 from cozystack.sandbox import kinds
 from cozystack.sandbox.images import image_name
 from cozystack.sandbox.kubelet import Credentials, Kubelet
+from cozystack.sandbox.kubelet import Running as Pod
 from cozystack.sandbox.workloads.actions import NODE, Obj
 from cozystack.sandbox.workloads.surroundings import node, node_status
 from e2e.build import FLUX, KUBERNETES
@@ -122,6 +123,11 @@ class _Kubelet(Kubelet):
             if variable in found:
                 found[variable] = f"{HOST}:{self.ports[name]}"
         return found
+
+    async def _after_end(self, key: Key, pod: Obj, running: Pod) -> Result:
+        """Tests kill what they please: what ends is started again soon, however often that happens."""
+        running.quick_failures = 0
+        return await super()._after_end(key, pod, running)
 
     async def _bind(self, key: Key) -> None:
         """As a scheduler does. What the server refuses is looked at again when the Pod changes."""

@@ -7,18 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from cozystack.api import names
+from cozystack.api.meta import Key
 from cozystack.api.resources import PACKAGES
 from cozystack.helm import ReleaseRequest, Target, open_helm
 from cozystack.kube import Client
 from cozystack.oci import Reference, RegistryClient
-from cozystack.sandbox.repository import pack_repository, push
-from e2e.client import ROOT, Cluster
+from cozystack.oci.repository import pack_repository
+from cozystack.sandbox import kinds
+from cozystack.sandbox.repository import push
+from e2e.client import ROOT, Cluster, until
 
 FOLDER = ROOT / "packages"
 INSTALLER = "core/installer"
 RELEASE = "cozystack"
 REPOSITORY = "cozystack-packages"
 MANAGER = "e2e"
+OPERATOR = Key(names.SYSTEM_NAMESPACE, "cozystack-operator")
 
 
 async def publish(cluster: Cluster, folder: Path = FOLDER, *, tag: str = "e2e") -> str:
@@ -76,3 +80,15 @@ async def ask_for_platform(cluster: Cluster, client: Client, variant: str, value
         "spec": {"variant": variant, "components": {"platform": {"values": given}}},
     }
     await client.apply(PACKAGES, package, manager=MANAGER, force=True)
+
+
+async def scale_operator(client: Client, replicas: int) -> None:
+    """Have as many operators, and wait until there are no others."""
+    await client.patch(kinds.DEPLOYMENTS, OPERATOR, {"spec": {"replicas": replicas}})
+
+    async def settled() -> bool:
+        pods = (await client.list(kinds.PODS, namespace=names.SYSTEM_NAMESPACE)).items
+        operators = [pod for pod in pods if pod["metadata"].get("labels", {}).get("app") == OPERATOR.name]
+        return len(operators) == replicas
+
+    await until(f"{replicas} operators run", settled)
