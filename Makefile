@@ -7,7 +7,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run down status test lint types layers unit simulate format bench lock generate picture setup setup-dev clean
+.PHONY: help run down status test lint types layers unit simulate scenarios format bench lock generate picture setup setup-dev clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -48,14 +48,20 @@ LAST ?= 10000
 simulate: setup-dev ## Break a platform at random, by seeds FIRST to LAST, and see it converge
 	@$(BIN)/python tests/simulation/run.py --first $(FIRST) --last $(LAST) $(ARGS)
 
+scenarios: setup-dev ## Install, update, migrate, break and repair whole platforms (minutes)
+	@$(BIN)/pytest -q -n auto --dist load -m 'slow or not slow' tests/scenarios $(ARGS)
+
 format: setup-dev ## Format the code
 	@$(BIN)/ruff check --fix-only . ; $(BIN)/ruff format .
 
 bench: setup-dev ## Measure, print a table and store JSON under bench/results
 	@$(BIN)/python -m bench $(ARGS)
 
-generate: setup-dev ## Write generated files again (CRDs)
+generate: setup-dev ## Write generated files again (CRDs, the reference of cozypkg)
 	@$(BIN)/python -m cozystack.api.generate
+	@$(BIN)/cozypkg docs --to docs
+	@$(BIN)/python -m cozystack.migrate.generate
+	@$(BIN)/python scripts/known_values.py
 
 lock: ## Write the lock files again (needs uv)
 	@scripts/lock.sh

@@ -38,9 +38,15 @@ COMMANDS = {
     "push": "Push a package repository to a registry.",
     "pull": "Fetch a package repository from a registry.",
     "verify": "Check that an artifact is what it says.",
+    "completion": "Print what makes a shell complete commands and names.",
+    "docs": "Print the reference of all commands.",
     "version": "Say the versions of this program and of the cluster.",
 }
 """Every command and what it does, in the order of the help; its module is ``commands.<name>``, with ``_`` after a keyword."""
+
+
+COMPLETING = "_COZYPKG_COMPLETE"
+"""Set by a shell that asks for completions."""
 
 
 class Commands(click.Group):
@@ -54,6 +60,10 @@ class Commands(click.Group):
             return None
         module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name.replace("-", "_")
         command: click.Command = import_module(f"cozystack.cozypkg.commands.{module}").command
+        if COMPLETING in os.environ:
+            from cozystack.cozypkg.completing import attach
+
+            return attach(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
