@@ -34,7 +34,7 @@ def complete(*words: str) -> list[str]:
         text=True,
     )
     assert done.stderr == ""
-    return [line.partition(",")[2] for line in done.stdout.splitlines()]
+    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
 
 
 def test_the_reference_is_what_the_commands_say() -> None:
