@@ -1,7 +1,7 @@
 """A client that costs next to nothing: requests are bytes that were made before, answers are only counted.
 
-What is measured with it is the server. It speaks as much of HTTP/1.1 as the embedded server answers with: ``Content-Length``,
-keep-alive, and chunks for watches.
+What is measured with it is the server. It speaks as much of HTTP/1.1 as the embedded server and a real one answer with:
+``Content-Length`` or chunks, and keep-alive.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Connection(asyncio.Protocol):
         self._head = b""
         self._pieces: list[bytes] = []
         self._left = -1
+        self._chunked: bytearray | None = None
         self._answer: asyncio.Future[int] | None = None
         self._status = 0
 
@@ -50,7 +51,7 @@ class Connection(asyncio.Protocol):
     def send(self, content: bytes) -> asyncio.Future[int]:
         """Send a request; the status of its answer, when all of it is there."""
         self._answer = asyncio.get_running_loop().create_future()
-        self._head, self._pieces, self._left = b"", [], -1
+        self._head, self._pieces, self._left, self._chunked = b"", [], -1, None
         self._transport.write(content)
         return self._answer
 
@@ -61,14 +62,38 @@ class Connection(asyncio.Protocol):
             if end < 0:
                 return
             length = _LENGTH.search(self._head, 0, end + 2)
-            assert length is not None, self._head[:end]
             self._status = int(self._head[9:12])
-            self._left = int(length[1])
             data = self._head[end + 4 :]
+            if length is None:
+                assert b"chunked" in self._head[:end].lower(), self._head[:end]
+                self._left, self._chunked = 0, bytearray()
+            else:
+                self._left = int(length[1])
+        if self._chunked is not None:
+            self._chunks(self._chunked, data)
+            return
         self._left -= len(data)
         self._pieces.append(data)
         if not self._left and self._answer is not None:
             self._answer.set_result(self._status)
+
+    def _chunks(self, buffer: bytearray, data: bytes) -> None:
+        """Take whole chunks out of ``buffer``; the empty one is the end."""
+        buffer += data
+        position = 0
+        while (end := buffer.find(b"\r\n", position)) >= 0:
+            size = int(buffer[position:end], 16)
+            begin = end + 2
+            if len(buffer) < begin + size + 2:
+                break
+            if not size:
+                self._chunked = None
+                if self._answer is not None:
+                    self._answer.set_result(self._status)
+                return
+            self._pieces.append(bytes(buffer[begin : begin + size]))
+            position = begin + size + 2
+        del buffer[:position]
 
     @property
     def body(self) -> bytes:

@@ -56,7 +56,10 @@ MEMORY = {1_000: Hold("<", 150), 10_000: Hold("<", 600)}
 RESTART = {1_000: Hold("<", 4), 10_000: Hold("<", 15)}
 
 
-class _Measured(NamedTuple):
+Look = Callable[[str], None]
+
+
+class Measured(NamedTuple):
     figures: list[Figure]
     edit: float
     """Milliseconds of an edit, median."""
@@ -76,30 +79,41 @@ def measure(scale: Scale) -> list[Figure]:
     return figures
 
 
-def _measured(size: int, scale: Scale) -> _Measured:
+def _measured(size: int, scale: Scale) -> Measured:
     return asyncio.run(_platform(size, scale))
 
 
-async def _platform(size: int, scale: Scale) -> _Measured:
-    """All figures of one size."""
+async def _platform(size: int, scale: Scale) -> Measured:
+    with served(tls=True) as server:
+        return await on_server(server, size, scale)
+
+
+async def on_server(server: Served, size: int, scale: Scale, *, look: Look = lambda what: None) -> Measured:
+    """All figures of one size, on a server that has nothing yet; ``look`` is called after each part, with its name."""
     figures: list[Figure] = []
     where = f"{size:,} packages"
-    with served(tls=True) as server:
-        await _furnish(server)
-        async with Flux(server) as flux:
-            with operating(server) as operator:
-                await operator.quiet()
-                bench = _Bench(server, flux, operator, size)
-                figures += await _installation(bench, where)
-                edits, writes, requests = await _edits(bench, scale.objects(EDITS))
-                wakes = await _wakes(bench, scale.objects(WAKES))
-                steady = STEADY if not scale.quick else STEADY / 10
-                idle, idle_cpu = await _steady(bench, steady)
-                peak = operator.peak / 2**20
-                stopping = operator.stop()
-            with operating(server) as operator:
-                restart = await _restarted(operator, size)
-                flux.check()
+    await _furnish(server)
+    async with Flux(server) as flux:
+        with operating(server) as operator:
+            await operator.quiet()
+            look("start")
+            bench = _Bench(server, flux, operator, size)
+            figures += await _installation(bench, where)
+            look("installation")
+            edits, writes, requests = await _edits(bench, scale.objects(EDITS))
+            look("edits")
+            wakes = await _wakes(bench, scale.objects(WAKES))
+            steady = STEADY if not scale.quick else STEADY / 10
+            look("wakes")
+            idle, idle_cpu = await _steady(bench, steady)
+            look("steady state")
+            peak = operator.peak / 2**20
+            stopping = operator.stop()
+            look("stop")
+        with operating(server) as operator:
+            restart = await _restarted(operator, size)
+            look("restart")
+            flux.check()
     figures += [
         Figure(f"edit to release written, {where}, median", statistics.median(edits), "ms", Hold("<", 30)),
         Figure(f"edit to release written, {where}, p99", percentile(edits, 99), "ms", Hold("<", 150)),
@@ -117,7 +131,7 @@ async def _platform(size: int, scale: Scale) -> _Measured:
         Figure(f"restart, {where}, neither list nor watch", restart.others, "requests", Hold("≤", 1)),
         Figure(f"restart, {where}, memory", restart.memory, "MiB", MEMORY.get(size)),
     ]
-    return _Measured(figures, statistics.median(edits), requests)
+    return Measured(figures, statistics.median(edits), requests)
 
 
 class _Bench:
