@@ -67,7 +67,7 @@ def test_a_wrong_kind_is_named_with_its_place() -> None:
 def test_an_unknown_command_is_wrong_usage_with_a_hint() -> None:
     result = call("lst")
     assert result.code == 64
-    assert "did you mean list?" in result.err
+    assert "did you mean list" in result.err
 
 
 def test_what_is_installed_is_listed_with_its_state() -> None:
