@@ -7,10 +7,10 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run down status test lint types layers unit simulate scenarios format bench lock generate picture setup setup-dev clean
+.PHONY: help run down status test lint types layers unit simulate scenarios format bench lock e2e e2e-up e2e-down bench-e2e generate picture setup setup-dev clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup:
 	@$(PYTHON) scripts/setup.py run
@@ -34,7 +34,7 @@ lint: setup-dev
 
 types: setup-dev
 	@$(BIN)/mypy
-	@MYPYPATH=src:tests:. $(BIN)/mypy --explicit-package-bases tests bench scripts
+	@MYPYPATH=src:tests:. $(BIN)/mypy --explicit-package-bases tests bench scripts e2e
 
 layers: setup-dev
 	@$(BIN)/lint-imports --no-cache
@@ -56,6 +56,18 @@ format: setup-dev ## Format the code
 
 bench: setup-dev ## Measure, print a table and store JSON under bench/results
 	@$(BIN)/python -m bench $(ARGS)
+
+e2e: setup-dev ## Test on a real control plane and Flux, built from Go modules (needs Go; cold 20 minutes and more)
+	@$(BIN)/python -m e2e test $(ARGS)
+
+e2e-up: setup-dev ## Start a real control plane and leave it running
+	@$(BIN)/python -m e2e up $(ARGS)
+
+e2e-down: setup-dev ## Stop the control plane of `make e2e-up` (ARGS=--wipe forgets its state)
+	@$(BIN)/python -m e2e down $(ARGS)
+
+bench-e2e: setup-dev ## Measure on a real control plane, print a table and store JSON under bench/results
+	@$(BIN)/python -m e2e.bench $(ARGS)
 
 generate: setup-dev ## Write generated files again (CRDs, the reference of cozypkg)
 	@$(BIN)/python -m cozystack.api.generate
