@@ -158,6 +158,24 @@ async def test_a_reference_to_an_earlier_package_is_replaced_and_those_of_others
     assert again.writes[writes:] == []
 
 
+async def test_a_generator_of_an_earlier_source_is_adopted_too(world: World) -> None:
+    running = world.start()
+    await two(world)
+    await running.stop()
+    name = "cozy-system/acme.db"
+    before = await world.get(ARTIFACT_GENERATORS, name)
+    (ours,) = before["metadata"]["ownerReferences"]
+    stale = ours | {"uid": "4a5b6c7d-0000-4000-8000-000000000000"}
+    await world.edit(ARTIFACT_GENERATORS, name, {"metadata": {"ownerReferences": [stale]}})
+    again = world.start()
+    await world.clock.settle()
+    assert [line for line in again.writes if line.endswith("/artifactgenerators/acme.db")] == [again.writes[0]] * 2
+    await world.settle(60)
+    after = await world.get(ARTIFACT_GENERATORS, name)
+    assert after["metadata"]["ownerReferences"] == [ours]
+    assert identity(after) == identity(before)
+
+
 def identity(obj: Obj) -> tuple[Any, ...]:
     """What must not change when a release is adopted."""
     return obj["metadata"]["uid"], obj["metadata"]["generation"], obj["spec"]

@@ -19,6 +19,7 @@ from cozystack.api.time import format_time
 from cozystack.kube import Client
 from cozystack.kube.clock import Clock
 from cozystack.kube.errors import ApiError, Conflict, KubeError, NotFound
+from cozystack.operator.adoption import replace_stale_owner
 from cozystack.operator.deletion import Deletion
 from cozystack.operator.holdings import holdings
 from cozystack.operator.measures import Measures
@@ -191,8 +192,10 @@ class Reconcilers:
             if found is not None:
                 self._view.put(found)
                 return
-        await self._replace_stale_owners(release)
         wanted, live = payload(release.desired), self._view.catalogue.release(release.key)
+        manager = names.PACKAGE_MANAGER
+        if await replace_stale_owner(self._client, HELM_RELEASES, live, release.desired, manager=manager):
+            self._log.info("release adopted from an earlier Package of the name", release=str(release.key), package=plan.name)
         if live is not None:
             # If it is gone, or another one by now, the server refuses: neither is to be made or taken by an update.
             wanted["metadata"]["uid"] = live.metadata.uid
@@ -205,22 +208,6 @@ class Reconcilers:
             changes=",".join(release.changes),
         )
         self._view.put(applied)
-
-    async def _replace_stale_owners(self, release: ReleasePlan) -> None:
-        """Put our reference in the place of one to an earlier Package of the name, as a restore from a backup leaves it.
-
-        Applying would add a second controller, which the API server refuses.
-        """
-        live = self._view.catalogue.release(release.key)
-        owners = live.metadata.owner_references if live is not None else ()
-        (ours,) = release.desired.metadata.owner_references
-        kept = [each for each in owners if (each.kind, each.name, each.controller) != (ours.kind, ours.name, True)]
-        if live is None or len(kept) == len(owners) or ours in owners:
-            return
-        references = [*kept, ours]
-        metadata = {"resourceVersion": live.metadata.resource_version, "ownerReferences": msgspec.to_builtins(references)}
-        await self._client.patch(HELM_RELEASES, release.key, {"metadata": metadata}, manager=names.PACKAGE_MANAGER)
-        self._log.info("release adopted from an earlier Package of the name", release=str(release.key), package=ours.name)
 
     async def _delete_release(self, plan: PackagePlan, key: Key, reason: str) -> None:
         live = self._view.catalogue.release(key)
@@ -277,9 +264,9 @@ class Reconcilers:
             return Done()
         plan = plan_source(catalogue, key.name)
         if plan.generator is not None and plan.action != "none":
-            applied = await self._client.apply(
-                ARTIFACT_GENERATORS, payload(plan.generator), manager=names.PACKAGE_SOURCE_MANAGER, force=True
-            )
+            live, manager = catalogue.generator(key.name), names.PACKAGE_SOURCE_MANAGER
+            await replace_stale_owner(self._client, ARTIFACT_GENERATORS, live, plan.generator, manager=manager)
+            applied = await self._client.apply(ARTIFACT_GENERATORS, payload(plan.generator), manager=manager, force=True)
             self._log.info("artifact generator written", source=key.name, action=plan.action)
             self._view.put(applied)
         elif plan.delete_stale:
