@@ -427,6 +427,9 @@ class _Planner:
         # A literal list that only grows is grown in place.
         bound = isinstance(condition, _Constant) and condition.value is False
 
+        decisive = _quantifier(node)
+        if decisive is not None and isinstance(node.step, Call):
+            return _quantified(node, over, self.step(node.step.args[1]), decisive=decisive)
         if bound:
 
             def with_name(frame: Frame) -> Any:
@@ -495,6 +498,61 @@ _SPECIAL: Final[dict[str, Any]] = {
     "orValue": _Planner._or_value,
     "or": _Planner._or_value,
 }
+
+
+def _quantifier(node: Fold) -> bool | None:
+    """The value that decides: false for ``all``, true for ``exists``; nothing for what is neither."""
+    condition, step, result = node.condition, node.step, node.result
+    if not isinstance(condition, Call) or condition.function != "@not_strictly_false" or not isinstance(result, Ident):
+        return None
+    if not isinstance(step, Call) or not isinstance(step.args[0], Ident) or step.args[0].name != node.accu:
+        return None
+    return step.function == "_||_" if step.function in ("_&&_", "_||_") else None
+
+
+def _quantified(node: Fold, over: Step, holds: Step, *, decisive: bool) -> Step:
+    """``all`` or ``exists``, at the costs of the loop that they stand for."""
+    first, second = node.first, node.second
+    # The accumulator, twice; whether to go on; for ``exists`` also the negation of it.
+    each = 4 if decisive else 3
+    last = each - 1
+
+    def quantified(frame: Frame) -> bool:
+        names = frame.names
+        elements = _elements(over(frame), pairs=bool(second))
+        kept, kept_second = names.get(first, names), names.get(second, names)
+        failed: EvalError | None = None
+        limit = frame.limit
+        count = len(elements)
+        try:
+            for index, element in enumerate(elements, 1):
+                if second:
+                    names[first], names[second] = element
+                else:
+                    names[first] = element
+                frame.cost += each
+                try:
+                    value = holds(frame)
+                    if value is decisive:
+                        frame.cost += 1 + (last if index < count else 0)
+                        return decisive
+                    if not isinstance(value, bool):
+                        raise EvalError(NO_OVERLOAD)
+                except EvalError as error:
+                    if failed is None:
+                        failed = error
+                if frame.cost > limit:
+                    raise CostExceeded
+        finally:
+            _restore(names, first, kept)
+            if second:
+                _restore(names, second, kept_second)
+        frame.cost += 1
+        if failed is not None:
+            raise failed
+        return not decisive
+
+    return quantified
 
 
 def _restore(names: dict[str, Any], name: str, before: Any) -> None:

@@ -204,9 +204,9 @@ class Findings:
     budget: int = BUDGET
 
 
-def evaluate(found: Validator, new: Any, old: Any = None) -> Findings:
+def evaluate(found: Validator, new: Any, old: Any = None, *, budget: int = BUDGET) -> Findings:
     """Evaluate all rules for a value, which may replace an old one."""
-    findings = Findings()
+    findings = Findings(budget=budget)
     _Evaluation(findings).visit(found, NOWHERE, new, old, _Change(new, old) if old is not None else None, None)
     return findings
 
