@@ -9,10 +9,11 @@ import click
 
 from cozystack.api.cozystack import Package, PackageSource
 from cozystack.api.meta import Key, find_condition
+from cozystack.api.resources import PACKAGE_SOURCES, PACKAGES
 from cozystack.cozypkg.options import cluster_options, files_option, output_option
 from cozystack.cozypkg.output import Column, Format, plain, write_json, write_table, write_yaml
 from cozystack.cozypkg.session import Session
-from cozystack.cozypkg.world import CHOICE, STATE, World, look
+from cozystack.cozypkg.world import STATE, World, look
 from cozystack.planner.closure import AS_DEPENDENCY, INSTALLED_AS_ANNOTATION
 from cozystack.planner.progress import standing
 from cozystack.planner.selection import find_variant, release_key
@@ -44,7 +45,8 @@ _ORDER = {"False": 0, "Unknown": 1, "True": 2}
 @cluster_options
 def command(session: Session, installed: bool, components: bool, sort: str, files: tuple[str, ...], output: Format) -> None:
     """List the packages that can be installed, or those that are."""
-    world = look(session, files, STATE if components and installed else CHOICE)
+    kinds = (PACKAGE_SOURCES,) if not installed else STATE if components else (PACKAGES,)
+    world = look(session, files, kinds)
     for warning in world.warnings:
         session.tell(f"warning: {warning}")
     found: Mapping[str, Package | PackageSource] = world.packages if installed else world.sources
