@@ -12,7 +12,7 @@ import pytest
 
 from cozystack.api import names
 from cozystack.api.meta import Key
-from cozystack.api.resources import NAMESPACES, PACKAGE_SOURCES, PACKAGES, SECRETS, untyped
+from cozystack.api.resources import ARTIFACT_GENERATORS, LEASES, NAMESPACES, PACKAGE_SOURCES, PACKAGES, SECRETS, untyped
 from cozystack.apiserver.http.api import ApiServer
 from cozystack.apiserver.http.messages import Request, User
 from cozystack.apiserver.http.requests import asked
@@ -21,6 +21,7 @@ from cozystack.helm import open_helm
 from cozystack.kube import Client
 from cozystack.kube.transport import EMPTY, Response
 from cozystack.operator.flags import read_options
+from cozystack.operator.handback import hand_back
 from cozystack.operator.main import LEASE, Operator, settings_of
 from cozystack.operator.webhook.registration import CONFIGURATIONS, LABELS, NAME, SECRET, configuration, retire
 from cozystack.operator.webhook.service import Webhook, WebhookOptions
@@ -317,3 +318,35 @@ async def serve_webhook(world: World, client: Client) -> None:
         for task in reversed(running):
             task.cancel()
             await world.clock.run(asyncio.wait((task,)))
+
+
+async def test_operator_o6_handing_back_has_the_rights_that_it_needs_and_no_more(
+    guarded: World, rendered: dict[str, list[Obj]]
+) -> None:
+    given = rendered[""]
+    await allow(guarded, given)
+    first = operator(guarded, Account(guarded.server, "cozystack"), OCI)
+    await guarded.settle(1)
+    await guarded.put(charts(), values_secret("a: 1"), source("acme.db", component("db", "acme-db")), package("acme.db"))
+    await guarded.install(1)
+    await first.stop()
+    # Annotations of ours that only some objects carry, and only for a while.
+    ours = {"metadata": {"annotations": {f"{names.OWN_PREFIX}note": "x"}}}
+    await guarded.edit(NAMESPACES, "acme-db", ours)
+    await guarded.edit(ARTIFACT_GENERATORS, f"{names.SYSTEM_NAMESPACE}/acme.db", ours)
+    await leave_a_webhook(guarded)
+    await guarded.delete(LEASES, f"{names.SYSTEM_NAMESPACE}/{LEASE}")
+    wire = Account(guarded.server, "cozystack-hand-back")
+    client = Client(wire, clock=guarded.clock, random=Random(1))  # noqa: S311
+    lease = Key(names.SYSTEM_NAMESPACE, LEASE)
+    await hand_back(client, clock=guarded.clock, lease=lease, secret=names.VALUES_SECRET, seconds=60)
+    assert wire.denied == []
+    unused = [atom for atom in atoms(given, "cozystack-hand-back") if not any(takes(atom, use) for use in wire.uses)]
+    # These are for an object that has changed meanwhile, which is read again.
+    assert [(atom.verb, atom.resource) for atom in unused] == [
+        ("get", "packages"),
+        ("get", "helmreleases"),
+        ("get", "artifactgenerators"),
+        ("get", "namespaces"),
+        ("get", "secrets"),
+    ]
