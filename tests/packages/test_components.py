@@ -263,8 +263,8 @@ def test_the_schemas_find_what_is_wrong(schemas: Schemas) -> None:
         },
     }
     assert schemas.faults(wrong) == [
-        'metadata.labels.b: Invalid value: 1: metadata.labels.b in body must be of type string: "integer"',
-        'spec.replicas: Invalid value: "1": spec.replicas in body must be of type integer: "string"',
+        'metadata.labels.b: Invalid value: "integer": metadata.labels.b in body must be of type string: "integer"',
+        'spec.replicas: Invalid value: "string": spec.replicas in body must be of type integer: "string"',
         "spec.template.spec.containers[0].imagePolicy: unknown field",
     ]
     package = {"apiVersion": "cozystack.io/v1alpha1", "kind": "Package", "metadata": {"name": "a"}, "spec": {"varient": "b"}}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import runpy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -266,7 +269,19 @@ def test_settings_of_a_package_are_laid_over_those_of_its_bundle(packages: Packa
         ),
         ({"sourceRef": {"kind": "Bucket"}}, 'sourceRef.kind is "Bucket"; it must be one of OCIRepository, GitRepository'),
         # packages-P4: what is not in values.yaml is a mistake, and so is another type.
-        ({"bundles": {"pass": {"enabled": True}}}, "additional properties 'pass' not allowed"),
+        ({"bundles": {"pass": {"enabled": True}}}, "bundles.pass is not a value of the platform; did you mean bundles.paas?"),
+        ({"publihsing": {}}, "publihsing is not a value of the platform; did you mean publishing?"),
+        (
+            {"networking": {"podCidr": "x"}},
+            "networking.podCidr is not a value of the platform; did you mean networking.podCIDR?",
+        ),
+        ({"solver": "dns01"}, "solver is not a value of the platform; did you mean publishing.certificates.solver?"),
+        ({"xyzzy": 1}, "xyzzy is not a value of the platform"),
+        ({"gpu": {}}, "gpu is not a value of the platform: this repository has no package gpu-operator"),
+        ({"networking": {"kubeovn": {"MASTER_NODES": ""}}}, "networking.kubeovn is not a value of the platform: this rep"),
+        ({"bundles": {"enabledPackages": ["cozystack.externaldns"]}}, "; did you mean cozystack.external-dns?"),
+        ({"packages": {"cozystack.valero": {}}}, "which no enabled bundle emits; did you mean cozystack.velero?"),
+        ({"bundles": {"leaving": "perhaps"}}, "value must be one of 'keep', 'delete'"),
         ({"networking": None}, "missing property 'networking'"),
         ({"bundles": {"enabledPackages": None}}, "at '/bundles': missing property 'enabledPackages'"),
         ({"publishing": {"certificates": None}}, "at '/publishing': missing property 'certificates'"),
@@ -281,6 +296,90 @@ def test_settings_of_a_package_are_laid_over_those_of_its_bundle(packages: Packa
 def test_what_cannot_work_is_refused_with_the_reason(values: dict[str, Any], reason: str, packages: Packages) -> None:
     """packages-P4, packages-P11."""
     assert reason in packages.refusal("isp-hosted", values)
+
+
+def known_values() -> str:
+    """What `make generate` writes."""
+    return str(runpy.run_path(str(PLATFORM.parents[2] / "scripts/known_values.py"))["known_values"]())
+
+
+def test_the_names_that_the_templates_know_are_those_of_the_schema() -> None:
+    assert (PLATFORM / "known.yaml").read_text() == known_values(), "run `make generate`"
+
+
+def test_every_default_has_a_name_that_is_known() -> None:
+    known = yaml.load(known_values())["keys"]
+    values = yaml.load((PLATFORM / "values.yaml").read_text(), source="values.yaml")
+
+    def unknown(values: dict[str, Any], keys: dict[str, Any], path: str = "") -> list[str]:
+        found = [f"{path}{name}" for name in values if name not in keys]
+        for name, value in values.items():
+            if isinstance(value, dict) and keys.get(name):
+                found += unknown(value, keys[name], f"{path}{name}.")
+        return found
+
+    assert unknown(values, known) == []
+
+
+# Packages that leave
+
+
+@pytest.mark.parametrize(
+    ("leaving", "annotations", "expected"),
+    [
+        ("keep", {}, []),
+        ("delete", {}, ["cozystack.reloader"]),
+        ("delete", {"platform.cozystack.io/leaving": "keep"}, []),
+        ("keep", {"platform.cozystack.io/leaving": "delete"}, ["cozystack.reloader"]),
+    ],
+)
+def test_what_is_not_emitted_any_more_goes_when_the_values_or_its_annotation_say_so(
+    leaving: str, annotations: dict[str, str], expected: list[str], held: Held
+) -> None:
+    """packages-P1."""
+    found = held(leaving, [package("cozystack.reloader", **annotations), package("cozystack.velero")])
+    assert pruned(found) == expected
+    rules = [item["rules"][1] for item in found.objects if item["kind"] == "ClusterRole"]
+    assert [rule["resourceNames"] for rule in rules] == ([expected] if expected else [])
+
+
+def test_packages_of_somebody_else_never_go(held: Held) -> None:
+    foreign = {"metadata": {"name": "acme.anvil", "annotations": {"meta.helm.sh/release-name": "acme"}}}
+    assert pruned(held("delete", [foreign, {"metadata": {"name": "acme.hammer"}}])) == []
+
+
+def package(name: str, **annotations: str) -> dict[str, Any]:
+    return {"metadata": {"name": name, "annotations": {"meta.helm.sh/release-name": "cozystack-platform", **annotations}}}
+
+
+def pruned(found: Rendered) -> list[str]:
+    """The names that the Job after the upgrade is given."""
+    job = found.of_kind("Job").get("cozystack-prune")
+    if job is None:
+        return []
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "post-upgrade"
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["command"] == ["cozystack-migrate", "prune"]
+    return list(container["args"])
+
+
+Held = Callable[[str, list[dict[str, Any]]], Rendered]
+
+
+@pytest.fixture
+def held(helm: Helm, charts: Charts, tmp_path: Path) -> Held:
+    """The preset isp-hosted on a cluster that holds some Packages; without one nothing answers what the chart looks up."""
+    chart = charts.copy(platform_chart(charts, "isp-hosted"), tmp_path)
+    path = chart / "templates/leaving.yaml"
+    text, count = re.subn(r"\(lookup [^)]*\)", "(.Values.global.held)", path.read_text())
+    assert count == 1
+    path.write_text(text)
+
+    def render(leaving: str, packages: list[dict[str, Any]]) -> Rendered:
+        values = {"bundles": {"leaving": leaving}, "global": {"held": {"items": packages}}}
+        return helm.render(chart, PLATFORM_RELEASE, platform_values(values))
+
+    return render
 
 
 # The shared values
@@ -378,7 +477,12 @@ def test_the_deletion_guard_is_a_policy_that_has_to_be_asked_for(packages: Packa
     policy = found.of_kind("ValidatingAdmissionPolicy")["cozystack-no-delete-guardrail"]
     binding = found.of_kind("ValidatingAdmissionPolicyBinding")["cozystack-no-delete-guardrail"]
     assert policy["spec"]["matchConstraints"]["resourceRules"][0]["operations"] == ["DELETE"]
-    assert [validation["expression"] for validation in policy["spec"]["validations"]] == ["false"]
+    assert [validation["expression"] for validation in policy["spec"]["validations"]] == [
+        "request.userInfo.username in "
+        '["system:serviceaccount:kube-system:generic-garbage-collector",'
+        '"system:serviceaccount:kube-system:namespace-controller",'
+        '"system:serviceaccount:cozy-fluxcd:flux","system:serviceaccount:cozy-system:cozystack"]'
+    ]
     assert binding["spec"] == {
         "policyName": "cozystack-no-delete-guardrail",
         "validationActions": ["Deny"],

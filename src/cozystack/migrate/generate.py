@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +40,11 @@ def role_of(steps: Sequence[Step]) -> dict[str, Any]:
         "clusterRules": rules(accesses, own_namespace=False),
         "namespaceRules": rules(accesses, own_namespace=True),
     }
+
+
+def extra_rules(steps: Sequence[Step]) -> list[dict[str, Any]]:
+    """Rules for steps that are not of this release, as the value ``migrations.extraRules`` takes them: for everywhere."""
+    return rules((replace(access, own_namespace=False) for step in steps for access in step.accesses), own_namespace=False)
 
 
 def main() -> int:

@@ -25,7 +25,8 @@ from cozystack.api import names, yaml
 from cozystack.kube import Client, Clock, HttpTransport, SystemClock, load_config
 from cozystack.kube.errors import KubeError
 from cozystack.migrate import correcting, planning, showing
-from cozystack.migrate.generate import OLDEST, role_of
+from cozystack.migrate.generate import OLDEST, extra_rules
+from cozystack.migrate.pruning import prune
 from cozystack.migrate.runner import CannotGoOn, Failed, Runner, Superseded, locked
 from cozystack.migrate.scripts import folder_steps
 from cozystack.migrate.step import BadStep, Step, in_order, own_steps
@@ -105,6 +106,8 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", parents=[common])
         if name == "stamp":
             command.add_argument("number", type=_number, help="the first step that has not been done")
+        if name == "prune":
+            command.add_argument("packages", nargs="+", metavar="PACKAGE", help="name of a Package")
         if name == "skip":
             command.add_argument("step", help="name of the step")
             command.add_argument("--reason", required=True, help="why; it is kept in the ledger")
@@ -118,7 +121,7 @@ def _run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     highest = max((step.id.number + 1 for step in steps), default=OLDEST)
     target = options.target if options.target is not None else highest
     if options.command == "role":
-        sys.stdout.write(yaml.dump(role_of(steps)))
+        sys.stdout.write(yaml.dump(extra_rules(folder_steps(options.migrations))))
         return 0
     return asyncio.run(_connected(options, environment, steps, target, clock))
 
@@ -218,6 +221,15 @@ async def _skip(context: Context) -> int:
     return 0
 
 
+async def _prune(context: Context) -> int:
+    gone, kept = await prune(context.client, context.arguments.packages)
+    for name in gone:
+        sys.stdout.write(f"Package {name} is being deleted.\n")
+    for name, reason in kept.items():
+        sys.stdout.write(f"Package {name} stays: {reason}.\n")
+    return 0
+
+
 async def _role(context: Context) -> int:
     raise AssertionError("needs no cluster")
 
@@ -229,7 +241,8 @@ COMMANDS: Mapping[str, tuple[Command, str]] = {
     "wait": (_wait, "wait for the runner that another attempt of the release started"),
     "stamp": (_stamp, "tell the number of an installation that has lost it; never lowers one"),
     "skip": (_skip, "record that a step shall not run in this cluster"),
-    "role": (_role, "print the rules that the steps need, for the value migrations.extraRules"),
+    "prune": (_prune, "delete Packages that the platform does not emit any more, unless others depend on them"),
+    "role": (_role, "print the rules that the steps in the folder need, for the value migrations.extraRules"),
 }
 
 

@@ -113,7 +113,7 @@ data:
     why: fresh
 {{- end -}}
 
-{{/* A Job of the runner's program: dict "root" $ "name" NAME "command" COMMAND "current" TEXT "retries" NUMBER */}}
+{{/* A Job of the runner's program: dict "root" $ "name" NAME "command" COMMAND "current" TEXT "retries" NUMBER, and "hook" EVENTS "arguments" LIST */}}
 {{- define "platform.migrations.job" }}
 {{- $root := .root }}
 {{- $settings := $root.Values.migrations }}
@@ -124,7 +124,7 @@ metadata:
   name: {{ .name }}
   namespace: {{ $root.Release.Namespace }}
   annotations:
-    helm.sh/hook: pre-upgrade,pre-install
+    helm.sh/hook: {{ .hook | default "pre-upgrade,pre-install" }}
     helm.sh/hook-weight: "1"
     helm.sh/hook-delete-policy: before-hook-creation
 spec:
@@ -150,6 +150,10 @@ spec:
         - name: migration
           image: {{ $settings.image | quote }}
           command: [cozystack-migrate, {{ .command }}]
+          {{- with .arguments }}
+          args:
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
           env:
             - name: NAMESPACE
               value: {{ $root.Release.Namespace }}

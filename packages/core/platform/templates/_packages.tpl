@@ -55,7 +55,7 @@ unknown variant, and everything that an emitted package depends on is emitted or
 {{- range $name, $settings := .root.Values.packages -}}
 {{- $package := get $state.emitted $name -}}
 {{- if not $package -}}
-{{- fail (printf "packages has settings for %s, which no enabled bundle emits" $name) -}}
+{{- fail (printf "packages has settings for %s, which no enabled bundle emits%s" $name (include "platform.meant" (list $name (keys $state.emitted)))) -}}
 {{- end -}}
 {{- with $settings.variant }}{{ $_ := set $package "variant" . }}{{ end -}}
 {{- with $settings.components }}{{ $_ := set $package "components" (mergeOverwrite (deepCopy $package.components) .) }}{{ end -}}
@@ -76,7 +76,7 @@ unknown variant, and everything that an emitted package depends on is emitted or
 {{- range $key := list "enabledPackages" "disabledPackages" -}}
 {{- range $name := get $root.Values.bundles $key -}}
 {{- if not (hasKey $catalogue $name) -}}
-{{- fail (printf "bundles.%s names %s, which is not in the catalogue" $key $name) -}}
+{{- fail (printf "bundles.%s names %s, which is not in the catalogue%s" $key $name (include "platform.meant" (list $name (keys $catalogue)))) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -102,6 +102,7 @@ unknown variant, and everything that an emitted package depends on is emitted or
 
 {{/* Combinations of bundles that cannot work. */}}
 {{- define "platform.guards" -}}
+{{- include "platform.values.check" . -}}
 {{- $bundles := .Values.bundles -}}
 {{- $variant := $bundles.system.variant -}}
 {{- $variants := list "isp-full" "isp-full-generic" "isp-hosted" -}}
@@ -116,4 +117,23 @@ unknown variant, and everything that an emitted package depends on is emitted or
 {{- if and $bundles.iaas.enabled (eq $variant "isp-hosted") -}}
 {{- fail "bundles.iaas needs bundles.system.variant isp-full or isp-full-generic: virtual machines need the nodes' own network and storage" -}}
 {{- end -}}
+{{- end -}}
+
+{{/*
+Names of the Packages that are to go, as JSON: dict "root" $ "packages" LIST "emitted" NAMES
+Only those that this release has made are its own to delete.
+*/}}
+{{- define "platform.leaving" -}}
+{{- $root := .root -}}
+{{- $emitted := .emitted -}}
+{{- $leaving := list -}}
+{{- range .packages -}}
+{{- $annotations := .metadata.annotations | default dict -}}
+{{- $policy := get $annotations "platform.cozystack.io/leaving" | default $root.Values.bundles.leaving -}}
+{{- $ours := eq (get $annotations "meta.helm.sh/release-name") $root.Release.Name -}}
+{{- if and $ours (eq $policy "delete") (not (has .metadata.name $emitted)) (not .metadata.deletionTimestamp) -}}
+{{- $leaving = append $leaving .metadata.name -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $leaving -}}
 {{- end -}}

@@ -1,0 +1,52 @@
+"""Delete Packages that the platform does not emit any more, when its values say that such Packages go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from cozystack.api.cozystack import Package, PackageSource
+from cozystack.api.meta import Key
+from cozystack.api.names import DEFAULT_VARIANT
+from cozystack.api.resources import PACKAGE_SOURCES, PACKAGES
+from cozystack.kube import Client
+from cozystack.kube.errors import NotFound
+
+
+async def prune(client: Client, names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The Packages whose deletion was asked for, and those that stay, each with the reason. What is gone is gone."""
+    packages = (await client.list(PACKAGES)).items
+    sources = (await client.list(PACKAGE_SOURCES)).items
+    kept = needed(names, packages, sources)
+    gone = []
+    for package in packages:
+        name = package.metadata.name
+        if name in names and name not in kept:
+            try:
+                await client.delete(PACKAGES, Key("", name), uid=package.metadata.uid)
+            except NotFound:
+                continue
+            gone.append(name)
+    return gone, kept
+
+
+def needed(names: Sequence[str], packages: Iterable[Package], sources: Iterable[PackageSource]) -> dict[str, str]:
+    """Those of ``names`` that cannot go, because a Package that stays depends on them, also through another of them."""
+    variants = {
+        (source.metadata.name, variant.name): variant.depends_on for source in sources for variant in source.spec.variants
+    }
+    depends = {
+        package.metadata.name: variants.get((package.metadata.name, package.spec.variant or DEFAULT_VARIANT), ())
+        for package in packages
+    }
+    kept: dict[str, str] = {}
+    while True:
+        staying = {name for name in depends if name not in names or name in kept}
+        found = {
+            name: f"{dependent} depends on it"
+            for dependent in sorted(staying)
+            for name in depends[dependent]
+            if name in names and name in depends and name not in kept
+        }
+        if not found:
+            return kept
+        kept |= found
