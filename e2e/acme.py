@@ -135,7 +135,8 @@ class Acme:
             "apiVersion": API_VERSION,
             "kind": "Package",
             "metadata": {"name": self.name(package)},
-            "spec": {"variant": variant, "components": components},
+            # Without an empty map: a real API server makes null of one that takes the place of a full one, and refuses that.
+            "spec": {"variant": variant, **({"components": components} if components else {})},
         }
         if package not in self._made:
             self._made.append(package)

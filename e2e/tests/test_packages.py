@@ -107,10 +107,10 @@ async def test_a_pod_that_never_gets_ready_keeps_its_package_from_being_so(acme:
     await acme.package("alpha")
 
     async def waits() -> bool:
-        release = await acme.get_release("alpha")
-        return release is not None and "Running 'install'" in str(release.status.conditions)
+        pods = (await acme.client.list(kinds.PODS, namespace=acme.namespace("alpha"))).items
+        return any("CrashLoopBackOff" in str(pod.get("status")) for pod in pods)
 
-    await until("Helm waits for the Pod", waits)
+    await until("the Pod fails while Helm waits for it", waits)
     found = await acme.find("alpha")
     assert found is not None
     assert not is_ready(found)

@@ -62,7 +62,8 @@ def pod_status(
         "hostIPs": [{"ip": HOST_IP}],
         "podIP": pod_ip(pod),
         "podIPs": [{"ip": pod_ip(pod)}],
-        "qosClass": "Burstable",
+        # A real API server sets it, and lets nobody change it.
+        "qosClass": pod.get("status", {}).get("qosClass", "Burstable"),
         "startTime": pod.get("status", {}).get("startTime", stamp),
         "conditions": _conditions(pod, ready, finished, outcome, stamp),
         "containerStatuses": containers,
