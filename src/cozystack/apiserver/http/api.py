@@ -49,6 +49,10 @@ from cozystack.apiserver.storage import Expired, Storage, Stored, VersionAhead
 VERSION = {
     "major": "1",
     "minor": "37",
+    "emulationMajor": "1",
+    "emulationMinor": "37",
+    "minCompatibilityMajor": "1",
+    "minCompatibilityMinor": "36",
     "gitVersion": "v1.37.2",
     "gitCommit": "0000000000000000000000000000000000000000",
     "gitTreeState": "clean",
@@ -66,6 +70,22 @@ PATCHES = {
     "application/apply-patch+yaml": "apply",
     "application/apply-patch+json": "apply",
 }
+# Not a resource, but answered and printed like one.
+SCALE = ResourceInfo(
+    group="autoscaling",
+    version="v1",
+    plural="scale",
+    singular="",
+    kind="Scale",
+    namespaced=True,
+    verbs=(),
+    columns=(
+        {"name": "Name", "type": "string"},
+        {"name": "Desired", "type": "integer"},
+        {"name": "Available", "type": "integer"},
+        {"name": "Age", "type": "string"},
+    ),
+)
 WATCH_SECONDS = 1800
 _log = logging.getLogger(__name__)
 
@@ -451,7 +471,8 @@ class ApiServer:
             stored = self.objects.get(info, namespace, name)
         elif request.method != "GET":
             raise errors.method_not_allowed()
-        return json_response(scale_of(info, stored.object))
+        form = negotiate.form(request.headers.get("accept", ""))
+        return negotiate.one(form, request, SCALE, scale_of(info, stored.object), self.clock())
 
     def _token(self, request: Request, namespace: str, name: str) -> Response:
         body = read_object(request, "TokenRequest").value

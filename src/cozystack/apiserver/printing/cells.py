@@ -199,8 +199,8 @@ def _config_map(obj: Obj, now: datetime) -> list[Any]:
     return [_name(obj), len(obj.get("data") or {}) + len(obj.get("binaryData") or {}), _age(obj, now)]
 
 
-def _service_account(obj: Obj, now: datetime) -> list[Any]:
-    return [_name(obj), len(obj.get("secrets") or ()), _age(obj, now)]
+def _scale(obj: Obj, now: datetime) -> list[Any]:
+    return [_name(obj), obj["spec"]["replicas"], obj["status"]["replicas"], _age(obj, now)]
 
 
 def _event(obj: Obj, now: datetime) -> list[Any]:
@@ -509,11 +509,11 @@ BUILTIN: dict[tuple[str, str], Callable[[Obj, datetime], list[Any]]] = {
     ("", "Namespace"): _namespace,
     ("", "Secret"): _secret,
     ("", "ConfigMap"): _config_map,
-    ("", "ServiceAccount"): _service_account,
     ("", "Event"): _event,
     ("", "Node"): _node,
     ("", "PersistentVolumeClaim"): _claim,
     ("", "PersistentVolume"): _volume,
+    ("autoscaling", "Scale"): _scale,
     ("apps", "Deployment"): _deployment,
     ("apps", "ReplicaSet"): _replica_set,
     ("apps", "StatefulSet"): _stateful_set,
