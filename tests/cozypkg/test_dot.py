@@ -125,6 +125,7 @@ def test_svg_is_sound_and_holds_every_package_once() -> None:
 
 
 def test_html_is_one_page_that_loads_nothing() -> None:
+    """cozypkg-D9: one of six formats."""
     page = dot("--format", "html")
     assert page.startswith("<!doctype html>")
     assert "3 packages, 1 missing" in page

@@ -135,10 +135,11 @@ def read(path: Path) -> list[Obj]:
     """The objects of a dump; raises ``CommandError``."""
     try:
         content = path.read_bytes()
-        value = msgspec.json.decode(gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content)
     except OSError as error:
         raise CommandError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, EOFError, zlib.error) as error:
+    try:
+        value = msgspec.json.decode(gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, EOFError, zlib.error) as error:
         raise CommandError(f"{path} is no dump: {error}") from error
     if not isinstance(value, dict) or not isinstance(value.get("items"), list):
         raise CommandError(f"{path} is no dump: `cozypkg dump` writes them")

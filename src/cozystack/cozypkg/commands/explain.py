@@ -116,11 +116,10 @@ def _text(view: Catalogue, found: dict[str, tuple[Diagnosis, ...]], colour: bool
     if not found:
         yield "All packages are ready."
         return
-    for number, (name, diagnoses) in enumerate(found.items()):
-        if name not in told:
-            if len(found) == 1:
-                yield f"{name} is ready."
-            continue
+    if len(found) == 1 and not told:
+        yield f"{next(iter(found))} is ready."
+        return
+    for number, (name, diagnoses) in enumerate(told.items()):
         if number:
             yield ""
         yield _painted(name, "cyan", colour)
