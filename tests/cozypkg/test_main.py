@@ -113,6 +113,17 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, b"cozypkg: no space left on device\n")
 
 
+def test_what_a_terminal_cannot_show_does_not_stop_it(tmp_path: Path) -> None:
+    """cozypkg-G4"""
+    (tmp_path / "all.yaml").write_text(PLATFORM.replace("no room", "kein Platz für → mehr"))
+    environment = {**ENVIRONMENT, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([*PROGRAM, "list", "-i", "-f", tmp_path], stdout=subprocess.PIPE, env=environment)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (
+        0,
+        b"acme.db     default   False     kein Platz f?r ? mehr",
+    )
+
+
 def test_ctrl_c_is_clean(cluster: Cluster) -> None:
     cluster.put(PLATFORM)
     watching = threading.Event()

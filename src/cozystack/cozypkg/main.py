@@ -6,6 +6,7 @@ import os
 import sys
 from contextlib import redirect_stdout
 from importlib import import_module
+from io import TextIOWrapper
 from keyword import iskeyword
 from typing import TextIO
 
@@ -127,6 +128,9 @@ def _drop(stream: TextIO) -> None:
 
 
 def main() -> int:
+    if isinstance(sys.stdout, TextIOWrapper):
+        # What a terminal cannot show is better shown as a question mark than not at all.
+        sys.stdout.reconfigure(errors="replace")
     return run(sys.argv[1:])
 
 
