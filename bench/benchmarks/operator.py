@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from bench.figures import Figure, Hold, Scale, percentile
 from bench.flux import MERGE, Flux, Line
+from bench.load import request
 from bench.operating import Metrics, Operator, operating
 from bench.processes import apart
 from bench.serving import Served, served
@@ -32,7 +33,10 @@ from cozystack.api.flux import HelmRelease
 from cozystack.api.meta import JSON, Key
 from cozystack.api.names import artifact_name
 from cozystack.api.resources import (
+    ARTIFACT_GENERATORS,
     CUSTOM_RESOURCE_DEFINITIONS,
+    EXTERNAL_ARTIFACTS,
+    HELM_RELEASES,
     NAMESPACES,
     OCI_REPOSITORIES,
     PACKAGE_SOURCES,
@@ -213,6 +217,12 @@ async def _furnish(server: Served) -> None:
     system = names.SYSTEM_NAMESPACE
     for crd in (*crds(), *flux_crds()):
         await line.write("POST", CUSTOM_RESOURCE_DEFINITIONS.path(), crd)
+    for resource in (PACKAGES, PACKAGE_SOURCES, OCI_REPOSITORIES, ARTIFACT_GENERATORS, EXTERNAL_ARTIFACTS, HELM_RELEASES):
+        # A real server serves a definition a little after it was created.
+        while True:
+            if await line.send(request("GET", resource.path())) == 200:
+                break
+            await asyncio.sleep(0.05)
     await line.write("POST", NAMESPACES.path(), {"metadata": {"name": system, "labels": {names.SYSTEM_LABEL: "true"}}})
     secret = {"metadata": {"name": names.VALUES_SECRET}, "stringData": {names.VALUES_KEY: "domain: example.org\n" * 40}}
     await line.write("POST", SECRETS.path(system), secret)
