@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.apiserver import Api, Obj, config_map, embedded_only
+from support.apiserver import Api, Obj, Widgets, config_map, embedded_only
 
 GROUP = "/apis/admissionregistration.k8s.io/v1"
 MARKER = "marker"
@@ -97,6 +97,7 @@ def holds(expression: str, **more: Any) -> Obj:
     return {"expression": expression, **more}
 
 
+PARAMS = {"name": "limits", "parameterNotFoundAction": "Deny"}
 NOT_MARKER = holds("object == null || object.metadata.name != 'marker'", message="the marker")
 
 
@@ -231,18 +232,31 @@ async def test_parameters_come_by_name(policies: Policies) -> None:
     assert await policies.create("two", {"a": "1"}) == ""
 
 
-async def test_every_parameter_that_a_selector_finds_is_asked(policies: Policies) -> None:
-    assert await policies.create("short", {"word": "a"}, labels={"words": "yes"}) == ""
-    assert await policies.create("long", {"word": "b"}, labels={"words": "yes"}) == ""
+@embedded_only("a real server knows a new kind of parameters only after half a minute")
+async def test_every_parameter_that_a_selector_finds_is_asked(policies: Policies, widgets: Widgets) -> None:
+    for name, word in (("short", "a"), ("long", "b")):
+        widget = widgets.widget(name, {"color": word})
+        widget["metadata"]["labels"] = {"words": "yes"}
+        assert (await policies.api.create(widgets.path, widget)).status == 201
+    has_it = "params.spec.color in object.?data.orValue({})"
     await policies.enforce(
         NOT_MARKER,
-        holds(
-            "object == null || !(params.data.word in object.?data.orValue({}))", messageExpression="'not ' + params.data.word"
-        ),
-        paramKind={"apiVersion": "v1", "kind": "ConfigMap"},
+        holds(f"object == null || !({has_it})", messageExpression="'not ' + params.spec.color"),
+        paramKind={"apiVersion": f"{widgets.group}/v1", "kind": "Widget"},
         binding={"paramRef": {"selector": {"matchLabels": {"words": "yes"}}, "parameterNotFoundAction": "Allow"}},
     )
     assert [await policies.create(name, {name: "1"}) for name in "abc"] == ["not a", "not b", ""]
+
+
+@embedded_only("a policy that cannot be configured would refuse the writes of other tests too")
+async def test_parameters_of_a_kind_that_does_not_exist_refuse(policies: Policies) -> None:
+    await policies.enforce(
+        holds("true"), paramKind={"apiVersion": "acme.io/v1", "kind": "Gadget"}, binding={"paramRef": PARAMS}
+    )
+    answer = await policies.api.create(policies.path, config_map("one"))
+    why = "failed to configure policy: failed to find resource referenced by paramKind: 'acme.io/v1, Kind=Gadget'"
+    message = f"configmaps \"one\" is forbidden: ValidatingAdmissionPolicy '{policies.name}' denied request: {why}"
+    assert (answer.status, answer.body["message"]) == (422, message)
 
 
 async def test_missing_parameters_refuse_unless_they_may_be_missing(policies: Policies) -> None:

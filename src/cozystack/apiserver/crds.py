@@ -6,6 +6,7 @@ A definition is established in the write that stores it: there is nothing to wai
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from cozystack.apiserver.cel.definitions import rule_errors
@@ -57,7 +58,47 @@ def definition_errors(crd: Obj, old: Obj | None = None) -> list[FieldError]:
     versions = spec.get("versions") or []
     if sum(bool(version.get("storage")) for version in versions) != 1:
         errors.append(invalid("spec.versions", None, "must have exactly one version marked as storage version"))
-    return errors + _schema_errors(versions, _schemas(old))
+    errors += _schema_errors(versions, _schemas(old))
+    for index, version in enumerate(versions):
+        schema = (version.get("schema") or {}).get("openAPIV3Schema")
+        if schema is not None and version.get("selectableFields"):
+            alone = "spec" if len(versions) == 1 else f"spec.versions[{index}]"
+            errors += _selectable_errors(version["selectableFields"], schema, f"{alone}.selectableFields")
+    return errors
+
+
+MOST_SELECTABLE: Final = 8
+
+
+def _selectable_errors(selectable: list[Obj], schema: Obj, path: str) -> list[FieldError]:
+    """What is wrong with fields that a selector shall find."""
+    errors: list[FieldError] = []
+    seen: set[str] = set()
+    for index, each in enumerate(selectable):
+        place, text = f"{path}[{index}].jsonPath", each.get("jsonPath") or ""
+        if not text:
+            errors.append(required(place))
+            continue
+        node: Any = schema
+        for name in text.removeprefix(".").split("."):
+            node = (node.get("properties") or {}).get(name) if isinstance(node, dict) else None
+        if text[0] != "." or "[" in text or node is None:
+            why = "array notation is not allowed" if "[" in text else "does not refer to a valid field"
+            why = f"expected [ or . but got: {text.split('.')[0]}" if text[0] not in ".[" else why
+            errors.append(invalid(place, text, f"is an invalid path: {why}"))
+            continue
+        if text.startswith(".metadata"):
+            errors.append(invalid(place, text, "must not point to fields in metadata"))
+        if node.get("type") not in ("string", "boolean", "integer"):
+            why = "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are "
+            errors.append(invalid(place, text, f"{why}allowed."))
+        if text in seen:
+            errors.append(FieldError(place, "Duplicate value", f'Duplicate value: "{text}"'))
+        seen.add(text)
+    if len(seen) > MOST_SELECTABLE:
+        why = f"Too many: {len(seen)}: must have at most {MOST_SELECTABLE} items"
+        errors.append(FieldError(path, "Too many", why))
+    return errors
 
 
 def _schemas(crd: Obj | None) -> list[Any]:
@@ -85,35 +126,96 @@ def _schema_errors(versions: list[Obj], before: list[Any]) -> list[FieldError]:
     return errors
 
 
-def status(crd: Obj, now: str, *, clash: str = "") -> Obj:
-    """The status of a CRD: accepted and established at once, unless its names clash with another's."""
+def status(crd: Obj, now: str, used: UsedNames) -> Obj:
+    """The status of a CRD: accepted and established at once, unless its names clash with those that are ``used`` by others."""
     spec = crd["spec"]
     old = {c["type"]: c for c in (crd.get("status") or {}).get("conditions") or ()}
+    accepted, reason, message = _accepted_names(spec["names"], (crd.get("status") or {}).get("acceptedNames") or {}, used)
 
     def entry(kind: str, good: bool, reason: str, message: str) -> Obj:
         status = "True" if good else "False"
         moved = old[kind]["lastTransitionTime"] if kind in old and old[kind]["status"] == status else now
         return {"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": moved}
 
-    conditions = (
-        [
-            entry("NamesAccepted", True, "NoConflicts", "no conflicts found"),
-            entry("Established", True, "InitialNamesAccepted", "the initial names have been accepted"),
-        ]
-        if not clash
-        else [
-            entry("NamesAccepted", False, "PluralConflict", clash),
-            entry("Established", False, "NotAccepted", "not all names are accepted"),
-        ]
-    )
+    conditions = [entry("NamesAccepted", not reason, reason or "NoConflicts", message or "no conflicts found")]
+    if not reason or old.get("Established", {}).get("status") == "True":
+        conditions.append(entry("Established", True, "InitialNamesAccepted", "the initial names have been accepted"))
+    else:
+        conditions.append(entry("Established", False, "NotAccepted", "not all names are accepted"))
     conditions += [condition for kind, condition in old.items() if kind not in ("NamesAccepted", "Established")]
     stored = (crd.get("status") or {}).get("storedVersions") or []
     storage = next(version["name"] for version in spec["versions"] if version.get("storage"))
     return {
         "conditions": conditions,
-        "acceptedNames": dict(spec["names"]) if not clash else {"plural": "", "kind": ""},
+        "acceptedNames": accepted,
         "storedVersions": stored if storage in stored else [*stored, storage],
     }
+
+
+@dataclass(frozen=True, slots=True)
+class UsedNames:
+    """Names in a group that belong to others: of resources, and of kinds and their lists."""
+
+    resources: frozenset[str]
+    kinds: frozenset[str]
+
+
+def used_names(crd: Obj, others: Iterable[Obj], builtin: Iterable[ResourceInfo]) -> UsedNames:
+    """The names that are used beside those of a CRD: accepted ones of other CRDs of its group, and those of built-in kinds."""
+    group, own = crd["spec"]["group"], crd["metadata"]["name"]
+    resources: set[str] = set()
+    kinds: set[str] = set()
+    for other in others:
+        if other["spec"]["group"] != group or other["metadata"]["name"] == own:
+            continue
+        names = (other.get("status") or {}).get("acceptedNames") or {}
+        resources |= {names.get("plural", ""), names.get("singular", ""), *(names.get("shortNames") or ())}
+        kinds |= {names.get("kind", ""), names.get("listKind", "")}
+    for info in builtin:
+        if info.group == group and not info.custom:
+            resources |= {info.plural, info.singular, *info.short_names}
+            kinds |= {info.kind, info.list_kind}
+    return UsedNames(frozenset(resources - {""}), frozenset(kinds - {""}))
+
+
+def _accepted_names(wanted: Obj, accepted: Obj, used: UsedNames) -> tuple[Obj, str, str]:
+    """The names that a CRD has from now on; why it does not have all that it wants: a reason and a message."""
+    names = {"plural": "", "kind": "", **accepted}
+    reason = message = ""
+
+    def settle(name: str, others: frozenset[str], conflict: str) -> None:
+        nonlocal reason, message
+        if name not in wanted:
+            names.pop(name, None)
+        elif wanted[name] != accepted.get(name) and wanted[name] in others:
+            reason, message = conflict, f'"{wanted[name]}" is already in use'
+        else:
+            names[name] = wanted[name]
+
+    settle("plural", used.resources, "PluralConflict")
+    settle("singular", used.resources, "SingularConflict")
+    short = wanted.get("shortNames") or []
+    clashing = [name for name in short if name not in (accepted.get("shortNames") or ()) and name in used.resources]
+    if clashing:
+        shown = [f'"{name}" is already in use' for name in clashing]
+        reason, message = "ShortNamesConflict", shown[0] if len(shown) == 1 else f"[{', '.join(shown)}]"
+    elif short:
+        names["shortNames"] = short
+    else:
+        names.pop("shortNames", None)
+    settle("kind", used.kinds, "KindConflict")
+    settle("listKind", used.kinds, "ListKindConflict")
+    if wanted.get("categories"):
+        names["categories"] = wanted["categories"]
+    else:
+        names.pop("categories", None)
+    return names, reason, message
+
+
+def waits_for_names(crd: Obj) -> bool:
+    """Whether a CRD does not have all names that it wants."""
+    conditions = (crd.get("status") or {}).get("conditions") or ()
+    return any(condition["type"] == "NamesAccepted" and condition["status"] != "True" for condition in conditions)
 
 
 def established(crd: Obj) -> bool:
@@ -139,17 +241,3 @@ def terminating(status: Obj, now: str) -> Obj:
         }
     )
     return {**status, "conditions": conditions}
-
-
-def name_clash(crd: Obj, resources: Iterable[ResourceInfo]) -> str:
-    """Why the names of a CRD cannot be had beside what is served, or nothing."""
-    spec = crd["spec"]
-    for info in resources:
-        if info.group != spec["group"]:
-            continue
-        if info.plural == spec["names"]["plural"]:
-            if not info.custom:
-                return f'"{info.plural}" is already in use'
-        elif info.kind == spec["names"]["kind"]:
-            return f'kind "{info.kind}" is already in use'
-    return ""

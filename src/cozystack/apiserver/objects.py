@@ -492,7 +492,8 @@ class Objects:
     def _put(self, info: ResourceInfo, namespace: str, obj: Obj, *, expected: int) -> Stored:
         name = obj["metadata"]["name"]
         if crds.is_crd(info) and "deletionTimestamp" not in obj["metadata"]:
-            obj = {**obj, "status": crds.status(obj, self.now(), clash=crds.name_clash(obj, self.registry))}
+            others = (stored.object for stored in self.storage.objects(crds.KEY))
+            obj = {**obj, "status": crds.status(obj, self.now(), crds.used_names(obj, others, self.registry))}
         if info.group == policies.GROUP and info.kind == "ValidatingAdmissionPolicy":
             obj = {**obj, "status": policies.status(obj, self._kinds_of_policy(obj))}
         obj = {**converted(obj, info.storage_version), "metadata": dict(obj["metadata"])}
@@ -524,6 +525,10 @@ class Objects:
         stored = self.storage.delete(info.storage_key, namespace if info.namespaced else "", old.name, expected=old.version)
         if crds.is_crd(info):
             self.registry.remove_crd(old.object)
+            for other in list(self.storage.objects(crds.KEY)):
+                # Somebody may have waited for these names.
+                if crds.waits_for_names(other.object) and "deletionTimestamp" not in other.object["metadata"]:
+                    self._put(info, "", other.object, expected=other.version)
         if last is not None:
             return last
         return stored.object if stored is not None else old.object

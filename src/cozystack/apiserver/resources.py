@@ -241,6 +241,7 @@ class _Documents:
 def crd_resources(crd: dict[str, Any]) -> list[ResourceInfo]:
     """One resource for each version that a CRD serves."""
     spec, names = crd["spec"], crd["spec"]["names"]
+    accepted = (crd.get("status") or {}).get("acceptedNames") or names
     stored = next(version["name"] for version in spec["versions"] if version.get("storage"))
     found = []
     for version in spec["versions"]:
@@ -262,7 +263,7 @@ def crd_resources(crd: dict[str, Any]) -> list[ResourceInfo]:
                 storage_version=f"{spec['group']}/{stored}",
                 namespaced=spec["scope"] == "Namespaced",
                 verbs=("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"),
-                short_names=tuple(names.get("shortNames") or ()),
+                short_names=tuple(accepted.get("shortNames") or ()),
                 categories=tuple(names.get("categories") or ()),
                 subresources={
                     name: {

@@ -194,10 +194,11 @@ def field_selector(info: ResourceInfo, text: str) -> Predicate | None:
         if not found:
             raise bad_request(f"invalid selector: '{text}'; can't understand '{term}'")
         if key not in known:
-            raise bad_request(
-                f'Unable to find "{info.api_version}, Resource={info.plural}" that match label selector "", field selector '
-                f'"{text}": field label not supported: {key}'
-            )
+            why = f"field label not supported: {key}"
+            if not info.custom:
+                kinds = f"{info.api_version}, Resource={info.plural}"
+                why = f'Unable to find "{kinds}" that match label selector "", field selector "{text}": {why}'
+            raise bad_request(why)
         terms.append((_PATHS.get(key) or tuple(key.split(".")), operator != "!=", value.strip()))
 
     def matches(obj: dict[str, Any]) -> bool:

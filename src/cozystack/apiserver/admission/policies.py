@@ -105,6 +105,11 @@ class Policies:
             version = self._matches(bound.spec.get("matchConstraints"), write, namespace)
             if not version:
                 continue
+            unknown = self._unknown_kind(bound.spec.get("paramKind"))
+            if unknown:
+                if bound.fails:
+                    denied.append(_denial(write, bound.name, "", f"failed to configure policy: {unknown}"))
+                continue
             shown = self._registry.find(write.info.group, version, write.info.plural) or write.info
             for name, binding in bound.bindings:
                 resources = binding.get("matchResources")
@@ -212,6 +217,14 @@ class Policies:
         stored = self._storage.get("/namespaces", "", write.namespace) if write.info.namespaced else None
         return stored.object if isinstance(stored, Stored) else None
 
+    def _unknown_kind(self, kind: Obj | None) -> str:
+        """Why parameters of that kind cannot be had; empty when they can."""
+        group, _, version = ((kind or {}).get("apiVersion") or "").rpartition("/")
+        name = (kind or {}).get("kind") or ""
+        if kind is None or self._registry.by_kind(group, version, name) is not None:
+            return ""
+        return f"failed to find resource referenced by paramKind: '{kind.get('apiVersion')}, Kind={name}'"
+
     def _params(self, kind: Obj | None, ref: Obj | None, write: Write) -> list[Obj | None]:
         """The parameters that a binding gives; raises ``_Misconfigured``."""
         if kind is None or ref is None:
@@ -219,8 +232,7 @@ class Policies:
         group, _, version = kind.get("apiVersion", "").rpartition("/")
         info = self._registry.by_kind(group, version, kind.get("kind", ""))
         if info is None:
-            shown = f"{kind.get('apiVersion')}, Kind={kind.get('kind')}"
-            raise _Misconfigured(f"paramKind kind `{shown}` not known")
+            return [None]
         namespace = ref.get("namespace") or ""
         if namespace and not info.namespaced:
             raise _Misconfigured("paramRef.namespace must not be provided for a cluster-scoped `paramKind`")
@@ -356,7 +368,8 @@ def _annotate(annotations: dict[str, str], key: str, value: str) -> None:
 
 
 def _denial(write: Write, policy: str, binding: str, why: str, reason: str = "") -> ApiError:
-    message = f"ValidatingAdmissionPolicy '{policy}' with binding '{binding}' denied request: {why}"
+    bound = f" with binding '{binding}'" if binding else ""
+    message = f"ValidatingAdmissionPolicy '{policy}'{bound} denied request: {why}"
     info = write.info
     error = forbidden(info.plural, info.group, write.name, message)
     error.reason = reason or "Invalid"

@@ -517,7 +517,7 @@ def _quantified(node: Fold, over: Step, holds: Step, *, decisive: bool) -> Step:
     each = 4 if decisive else 3
     last = each - 1
 
-    def quantified(frame: Frame) -> bool:
+    def quantified(frame: Frame) -> Any:
         names = frame.names
         elements = _elements(over(frame), pairs=bool(second))
         kept, kept_second = names.get(first, names), names.get(second, names)
