@@ -131,7 +131,9 @@ def test_recovered_annotations_are_marked_for_removal() -> None:
     )
 
 
-@pytest.mark.parametrize(("attempts", "last"), [("-1", ""), ("many", ""), ("9" * 5000, ""), ("", "yesterday"), ("²", "2026-01-01")])
+@pytest.mark.parametrize(
+    ("attempts", "last"), [("-1", ""), ("many", ""), ("9" * 5000, ""), ("", "yesterday"), ("²", "2026-01-01")]
+)
 def test_annotations_that_nobody_can_read_count_as_none(attempts: str, last: str) -> None:
     plan = plan_recovery(generator(unknown(), attempts=attempts, last=last), at(60))
     assert (plan.action, plan.attempts) == ("force", 1)

@@ -48,6 +48,7 @@ TENANT_PREFIX: Final = "tenant-"
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _ARTIFACT_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _SOURCE_ALIAS = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?")
 
@@ -83,9 +84,7 @@ def is_source_alias(name: str) -> bool:
 
 
 def is_label_value(value: str) -> bool:
-    return not value or (
-        len(value) <= DNS_LABEL_MAX and re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?", value) is not None
-    )
+    return not value or (len(value) <= DNS_LABEL_MAX and _LABEL_VALUE.fullmatch(value) is not None)
 
 
 def artifact_name(source: str, variant: str, component: str) -> str:

@@ -7,6 +7,7 @@ around is judged here, before anything is written (D8).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -45,6 +46,7 @@ LIBRARY_MAX = 128
 ARTIFACTS_MAX = 1000
 """What an ArtifactGenerator may make."""
 
+_NONE: dict[str, str] = {}
 _FOUND: dict[type, Literal["list", "text", "boolean"]] = {list: "list", str: "text", bool: "boolean"}
 
 PathRule: TypeAlias = Literal["empty", "trailing-slash", "current", "parent", "unprintable", "too-long"]
@@ -147,13 +149,11 @@ def base_path(ref: SourceRef) -> str:
 def artifact_problems(source: PackageSource, variant: Variant, component: Component) -> Iterator[AnyProblem]:
     """Why a component makes no artifact."""
     subject = source_ref(source.metadata.name)
-    ref = source.spec.source_ref
-    base = len(base_path(ref)) + 1 if ref is not None else 0
-    fault = path_fault(component.path, most=PATH_MAX - base)
+    fault = path_fault(source, component.path, most=PATH_MAX)
     if fault is not None:
         yield InvalidPath(subject=subject, field=component_field(variant, component, "path"), value=component.path, rule=fault)
     for file in component.values_files:
-        fault = path_fault(file, most=FILE_MAX - base - len(component.path))
+        fault = path_fault(source, file, most=FILE_MAX - len(component.path))
         if fault is not None:
             field = component_field(variant, component, "valuesFiles")
             yield InvalidPath(subject=subject, field=field, value=file, rule=fault)
@@ -166,8 +166,7 @@ def artifact_problems(source: PackageSource, variant: Variant, component: Compon
 def library_problems(source: PackageSource, variant: Variant, library: Library) -> Iterator[AnyProblem]:
     """Why a library cannot be copied into charts."""
     subject = source_ref(source.metadata.name)
-    ref = source.spec.source_ref
-    fault = path_fault(library.path, most=PATH_MAX - (len(base_path(ref)) + 1 if ref is not None else 0))
+    fault = path_fault(source, library.path, most=PATH_MAX)
     if fault in ("trailing-slash", "current") and library.name:
         fault = None
     field = f"spec.variants[{variant.name}].libraries[{library.name}]"
@@ -196,8 +195,11 @@ def variant_problems(source: PackageSource, variant: Variant) -> Iterator[AnyPro
 
 def left_out_artifacts(source: PackageSource) -> tuple[int, dict[str, str]]:
     """How many artifacts there would be, and those beyond what Flux allows, each with who makes it."""
-    if sum(len(variant.components) for variant in source.spec.variants) <= ARTIFACTS_MAX:
-        return 0, {}
+    components = 0
+    for variant in source.spec.variants:
+        components += len(variant.components)
+    if components <= ARTIFACTS_MAX:
+        return 0, _NONE
     makers: dict[str, str] = {}
     for variant in source.spec.variants:
         for component in variant.components:
@@ -245,7 +247,7 @@ def origin_problems(source: PackageSource) -> Iterator[AnyProblem]:
     if not names.is_dns_label(ref.namespace):
         yield InvalidName(subject=subject, field="spec.sourceRef.namespace", value=ref.namespace, rule="namespace")
     if ref.path:
-        fault = path_fault(ref.path.strip("/") or "root", most=BASE_MAX)
+        fault = _fault_of(ref.path.strip("/") or "root") or ("too-long" if len(ref.path) > BASE_MAX else None)
         if fault is not None and fault != "current":
             yield InvalidPath(subject=subject, field="spec.sourceRef.path", value=ref.path, rule=fault)
 
@@ -275,20 +277,32 @@ def sibling_problems(source: PackageSource, variant: Variant) -> Iterator[AnyPro
     yield from _sibling_problems(source, variant, installs, [])
 
 
-def path_fault(path: str, *, most: int) -> PathRule | None:
-    """Why a path below the base folder names nothing; ``most`` characters are allowed."""
+def path_fault(source: PackageSource, path: str, *, most: int) -> PathRule | None:
+    """Why a path in ``source`` names nothing; with the base folder it may have ``most`` characters."""
+    fault = _known_fault_of(path) if len(path) <= _SHORT else _fault_of(path)
+    if fault is None and len(path) > most - BASE_MAX:
+        ref = source.spec.source_ref
+        base = len(base_path(ref)) + 1 if ref is not None else 0
+        return "too-long" if base + len(path) > most else None
+    return fault
+
+
+def _fault_of(path: str) -> PathRule | None:
     if not path:
         return "empty"
-    if path.endswith("/"):
+    last = path[-1]
+    if last == "/":
         return "trailing-slash"
-    if ".." in path:
-        if ".." in path.split("/"):
-            return "parent"
-    elif path == "." or path.endswith("/."):
+    if ".." in path and ".." in path.split("/"):
+        return "parent"
+    if last == "." and (path == "." or path.endswith("/.")):
         return "current"
-    if not path.isprintable():
-        return "unprintable"
-    return "too-long" if len(path) > most else None
+    return None if path.isprintable() else "unprintable"
+
+
+# Each path is judged several times for a plan, and the same again at every edit.
+_known_fault_of = lru_cache(maxsize=4096)(_fault_of)
+_SHORT = 128
 
 
 def _package_problems(package: Package, variant: Variant) -> Iterator[AnyProblem]:
