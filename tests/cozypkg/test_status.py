@@ -43,15 +43,16 @@ def test_some_can_be_named() -> None:
     )
 
 
+def make_ready(cluster: Cluster) -> None:
+    for name in ("acme.db", "acme.crds"):
+        cluster.do(cluster.patch("Package", name, {"status": condition("Ready", "True")}, subresource="/status"))
+
+
 def test_watching_without_a_terminal_is_a_line_a_change(cluster: Cluster) -> None:
     cluster.put(PLATFORM)
 
-    async def all_ready() -> None:
-        for name in ("acme.db", "acme.crds"):
-            await cluster.patch("Package", name, {"status": condition("Ready", "True")}, subresource="/status")
-
-    cluster.when("GET", "/packages", all_ready, watch=True)
-    lines = call("status", "--watch", kubeconfig=cluster.kubeconfig).both.splitlines()
+    moment = ("acme.app ready", lambda: make_ready(cluster))
+    lines = call("status", "--watch", when=moment, kubeconfig=cluster.kubeconfig).both.splitlines()
     assert lines[:3] == [
         "acme.db failed 0/1: no room",
         "acme.crds unknown 0/0: the operator has not looked at it yet",
@@ -90,12 +91,8 @@ def test_a_frame_fits_the_terminal_and_counts_the_rest() -> None:
 def test_the_live_view_is_drawn_on_a_terminal(cluster: Cluster) -> None:
     cluster.put(PLATFORM)
 
-    async def all_ready() -> None:
-        for name in ("acme.db", "acme.crds"):
-            await cluster.patch("Package", name, {"status": condition("Ready", "True")}, subresource="/status")
-
-    cluster.when("GET", "/packages", all_ready, watch=True)
-    result = call("status", "-w", screen=True, kubeconfig=cluster.kubeconfig)
+    moment = ("1 of 3 Packages ready", lambda: make_ready(cluster))
+    result = call("status", "-w", screen=True, when=moment, kubeconfig=cluster.kubeconfig)
     assert result.code == 0
     assert "1 of 3 Packages ready" in result.out
     assert "3 of 3 Packages ready; wave 3 of 3" in result.out

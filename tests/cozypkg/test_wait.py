@@ -11,7 +11,7 @@ def test_it_ends_when_all_are_ready(cluster: Cluster) -> None:
     cluster.put(PLATFORM)
 
     async def everything_is_ready() -> None:
-        for name in ("acme.db", "acme.crds"):
+        for name in ("acme.crds", "acme.db"):
             await cluster.patch("Package", name, {"status": condition("Ready", "True")}, subresource="/status")
 
     cluster.when("GET", "packages", everything_is_ready, watch=True)

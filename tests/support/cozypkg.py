@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,25 @@ class Terminal(io.StringIO):
         return True
 
 
+class Watched(Terminal):
+    """Standard output that makes something happen as soon as a text has been written to it, once."""
+
+    def __init__(self, text: str, then: Callable[[], object], *, screen: bool) -> None:
+        super().__init__()
+        self._text = text
+        self._then: Callable[[], object] | None = then
+        self._screen = screen
+
+    def isatty(self) -> bool:
+        return self._screen
+
+    def flush(self) -> None:
+        super().flush()
+        if self._then is not None and self._text in self.getvalue():
+            then, self._then = self._then, None
+            then()
+
+
 class Pipe(io.StringIO):
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -46,13 +65,16 @@ def call(
     stdin: str = "",
     terminal: bool = False,
     screen: bool = False,
+    when: tuple[str, Callable[[], object]] | None = None,
     kubeconfig: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Result:
     """``terminal``: standard input and error are one (questions may be asked); standard output is a pipe all the same, but
-    for ``screen``."""
+    for ``screen``. ``when``: what happens as soon as a text has been printed."""
     stream = Terminal if terminal else Pipe
     out, err = Terminal() if screen else Pipe(), stream()
+    if when is not None:
+        out = Watched(*when, screen=screen)
     session = Session(
         kubeconfig=kubeconfig,
         env=dict(env or {"HOME": "/nonexistent"}),
