@@ -19,11 +19,11 @@ from bench.figures import Figure, Scale, not_available
 from bench.machine import machine
 from bench.report import Benchmark, Run, show, store
 
-from e2e.bench import flux, operator, servers
+from e2e.bench import flux, operator, quiet, servers
 from e2e.build import build
 from e2e.errors import E2eError
 
-NAMES = ("operator", "servers", "flux")
+NAMES = ("operator", "servers", "flux", "quiet")
 SIZES = (100, 1_000)
 
 
@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "operator": lambda: operator.measure(scale, tuple(options.sizes)),
         "servers": lambda: servers.measure(scale),
         "flux": lambda: flux.measure(scale),
+        "quiet": lambda: quiet.measure(scale),
     }
     try:
         build()
