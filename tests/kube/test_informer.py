@@ -207,6 +207,18 @@ async def test_a_version_from_the_future_lists_again(api: FakeApi) -> None:
         assert follower.informer.lists == 2
 
 
+async def test_a_watch_that_goes_back_in_time_lists_again(api: FakeApi) -> None:
+    """The server was set back to a backup while the stream stayed open: what it holds now is all that counts."""
+    async with following(api) as follower:
+        api.put(CONFIG_MAPS, config_map("c"))
+        await follower.clock.settle()
+        assert follower.held() == {"a": "1", "b": "1", "c": "1"}
+        line = b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"1"}}}\n'
+        api.send(CONFIG_MAPS, line)
+        await follower.clock.advance(5)
+        assert follower.informer.lists == 2
+
+
 async def test_a_kind_that_is_no_longer_served_keeps_its_objects(api: FakeApi) -> None:
     async with following(api) as follower:
         api.fail(error(404, "NotFound"), times=5)

@@ -174,6 +174,10 @@ class Informer(Generic[T]):
                         self._replace(initial, malformed, event.resource_version)
                         initial = None
                     continue
+                if _is_older(event.resource_version, self._version):
+                    # The server was set back, to a backup for one: what is known may never have been.
+                    self._version = ""
+                    return
                 self._version = event.resource_version or self._version
                 if event.kind != "BOOKMARK":
                     self._take(event)
@@ -252,3 +256,8 @@ class Informer(Generic[T]):
 def _from_the_future(error: KubeError) -> bool:
     """The server does not have our version yet: it was restored from a backup, or is another one."""
     return isinstance(error, ApiError) and any(cause.reason == "ResourceVersionTooLarge" for cause in error.details.causes)
+
+
+def _is_older(version: str, known: str) -> bool:
+    """Whether a watch goes back in time, which it never does on one server: its events come in the order of their versions."""
+    return version.isdecimal() and known.isdecimal() and int(version) < int(known)
