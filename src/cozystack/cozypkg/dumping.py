@@ -12,6 +12,7 @@ import gzip
 import re
 import zlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +127,8 @@ def write(path: Path, objects: Iterable[Mapping[str, Any]]) -> int:
         temporary.write_bytes(content)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise CommandError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}") from error
     return len(items)
 

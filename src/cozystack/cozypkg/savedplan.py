@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ def save(path: Path, server: str, world: World, edits: tuple[Edit, ...], compari
             file.write(msgspec.json.format(text, indent=2) + b"\n")
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise CommandError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}") from error
 
 

@@ -39,6 +39,7 @@ from cozystack.planner.problems import (
     SuspendedRelease,
 )
 from cozystack.planner.releases import owner_name, release_changes
+from cozystack.planner.selection import Installed, Selection
 
 ObjectAction: TypeAlias = Literal["add", "change", "remove"]
 ReleaseAction: TypeAlias = Literal["install", "upgrade", "update", "move", "remove"]
@@ -207,11 +208,17 @@ def _join(path: str, key: str) -> str:
 def _install(before: Catalogue, after: Catalogue) -> None:
     with after.batch():
         for name in sorted(before.packages):
-            for release in before.desired(name):
-                if before.claimed_by(release.key) == name:
+            for release, installed in zip(before.desired(name), _installs(before, name), strict=True):
+                # Of several that name one release, the first has it.
+                if before.claims(release.key)[0] == f"{name}/{installed.component.name}":
                     after.set_release(release)
                     # What is in it cannot be known without a cluster.
                     after.set_release_data(release.key, None)
+
+
+def _installs(view: Catalogue, name: str) -> tuple[Installed, ...]:
+    selection = view.selection(name)
+    return selection.installs if isinstance(selection, Selection) else ()
 
 
 def _object_changes(before: Catalogue, after: Catalogue) -> Iterator[ObjectChange]:
@@ -303,6 +310,9 @@ def _wanted(
 ) -> Iterator[ReleaseChange]:
     reference = release.desired.spec.chart_ref
     chart = reference is not None and reference.name in charts
+    if release.waits_for == "conflict":
+        # Somebody else has it; that is a problem and no change.
+        return
     held = _held_back(after, package, release)
     if release.action == "create":
         if pending is None or pending.action != "create" or pending.desired.spec != release.desired.spec:
