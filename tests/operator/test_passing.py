@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cozystack.api.resources import PACKAGES
-from cozystack.operator.passing import MOMENT
+from cozystack.operator.passing import LATER, MOMENT
 from support.operator import Running, World, component, condition_of, package, source
 
 RELEASE = "acme-db/db"
@@ -57,6 +57,24 @@ async def test_changes_of_what_is_under_way_do_not_put_off_the_telling(world: Wo
     generation = (await world.get(PACKAGES, "acme.db"))["metadata"]["generation"]
     assert (await world.get(PACKAGES, "acme.db"))["status"]["observedGeneration"] == generation
     assert statuses(running) == ["acme.db", "acme.db"]
+
+
+async def test_details_of_what_was_told_already_are_told_later_and_together(world: World) -> None:
+    running = world.start()
+    below = [f"acme.b{number}" for number in range(4)]
+    for name in below:
+        await world.put(source(name, component(name[5:], name[5:])), package(name))
+    await world.put(source("acme.top", component("top", "top"), depends_on=below), package("acme.top"))
+    await world.settle(MOMENT)
+    before = statuses(running).count("acme.top")
+    for name in below[:3]:
+        await world.flux.build(name)
+        await world.flux.deploy(f"{name[5:]}/{name[5:]}")
+        await world.settle(MOMENT * 1.5)
+    assert statuses(running).count("acme.top") == before
+    await world.settle(LATER)
+    assert statuses(running).count("acme.top") == before + 1
+    assert list((await world.get(PACKAGES, "acme.top"))["status"]["dependencies"].items())[-1] == ("acme.b3", {"ready": False})
 
 
 async def test_a_failure_is_told_at_once(world: World) -> None:

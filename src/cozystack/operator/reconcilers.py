@@ -360,7 +360,7 @@ class Reconcilers:
         if wanted == obj.status:
             self._passing.forget(place)
             return None
-        left = self._passing.left(place, wanted.conditions)
+        left = self._passing.left(place, obj.status.conditions, wanted.conditions)
         if left > 0:
             return left
         self._passing.forget(place)
