@@ -207,3 +207,22 @@ async def test_an_update_takes_fields_over_from_whoever_applied_them(server: Api
 async def test_the_manager_is_the_user_agent_when_none_is_given(server: Api, config_maps: str) -> None:
     answer = await server.request("POST", config_maps, config_map("a", {"x": "1"}), headers={"User-Agent": "tool/v1 (linux)"})
     assert owners(answer.body) == [("tool", "Update")]
+
+
+async def test_a_write_of_what_nobody_owns_begins_no_ownership_but_apply_does(server: Api, config_maps: str) -> None:
+    await server.create(config_maps, config_map("a", {"x": "1"}), fieldManager="creator")
+    cleared = await server.patch(f"{config_maps}/a", {"metadata": {"managedFields": [{}]}})
+    assert owners(cleared.body) == []
+    changed = await server.patch(f"{config_maps}/a", {"data": {"x": "2"}}, fieldManager="editor")
+    assert owners(changed.body) == []
+    applied = await server.apply(f"{config_maps}/a", config_map("a", {"y": "1"}))
+    assert sorted(owners(applied.body)) == [("before-first-apply", "Update"), ("tester", "Apply")]
+    by_manager = {entry["manager"]: entry["fieldsV1"] for entry in applied.body["metadata"]["managedFields"]}
+    assert by_manager["before-first-apply"] == {"f:data": {".": {}, "f:x": {}}}
+
+
+async def test_a_uid_cannot_be_patched(server: Api, config_maps: str) -> None:
+    await server.create(config_maps, config_map("a"))
+    answer = await server.patch(f"{config_maps}/a", {"metadata": {"uid": "00000000-0000-0000-0000-000000000000"}})
+    assert (answer.status, answer.body["reason"]) == (422, "Invalid")
+    assert [cause["field"] for cause in answer.body["details"]["causes"]] == ["metadata.uid"]

@@ -221,6 +221,10 @@ class Objects:
             raise errors.bad_request(
                 f"the name of the object ({new['metadata'].get('name')}) does not match the name on the URL ({name})"
             )
+        uid = new["metadata"].get("uid")
+        if uid != base["metadata"]["uid"]:
+            fault = invalid("metadata.uid", uid or "", "field is immutable")
+            raise errors.invalid(info.kind, info.group, name, [fault])
         return self._write(info, namespace, old, new, options)
 
     def apply(self, info: ResourceInfo, namespace: str, name: str, applied: Obj, options: WriteOptions) -> tuple[Obj, bool]:
@@ -422,6 +426,23 @@ class Objects:
         if found:
             raise errors.invalid(info.kind, info.group, name, found)
 
+    def _owned(self, info: ResourceInfo, before: Obj, new: Obj, options: WriteOptions) -> Obj:
+        """``new`` with the ownership that an update gives; what nobody owns is owned by nobody until it is applied."""
+        entries = new["metadata"].get("managedFields", before["metadata"].get("managedFields"))
+        if not entries or entries == [{}]:
+            metadata = {key: value for key, value in new["metadata"].items() if key != "managedFields"}
+            return {**new, "metadata": metadata}
+        return fields.update(
+            info.schema,
+            before,
+            new,
+            manager=options.manager,
+            time=self.now(),
+            api_version=info.api_version,
+            subresource=options.subresource,
+            has_status=info.has_status,
+        )
+
     def _write(
         self, info: ResourceInfo, namespace: str, old: Stored, new: Obj, options: WriteOptions, *, applied: bool = False
     ) -> Obj:
@@ -468,16 +489,7 @@ class Objects:
         elif info.custom:
             new = apply_defaults(info.schema, new)
         if not applied:
-            new = fields.update(
-                info.schema,
-                before,
-                new,
-                manager=options.manager,
-                time=self.now(),
-                api_version=info.api_version,
-                subresource=options.subresource,
-                has_status=info.has_status,
-            )
+            new = self._owned(info, before, new, options)
         if same(before, new):
             return before
         if options.subresource == "" and has_generation(info) and is_new_generation(info, before, new):
