@@ -68,11 +68,12 @@ def test_a_server_that_is_not_well(cluster: Cluster) -> None:
 
 def test_options_of_the_cluster_stand_before_or_after_the_command(cluster: Cluster) -> None:
     """cozypkg-G1"""
-    for arguments in (
+    calls: tuple[list[str | Path], ...] = (
         ["--kubeconfig", cluster.kubeconfig, "--context", "here", "list", "--request-timeout", "5s"],
         ["list", "--kubeconfig", cluster.kubeconfig, "--context=here", "--plain"],
         ["--kubeconfig", "/gone", "list", "--kubeconfig", cluster.kubeconfig],
-    ):
+    )
+    for arguments in calls:
         assert call(*arguments).both == "NAME   VARIANTS   READY   STATUS\nexit code 0\n"
     wrong = call("list", "--context", "there", kubeconfig=cluster.kubeconfig)
     assert (wrong.code, "there" in wrong.err) == (1, True)

@@ -10,7 +10,7 @@ from cozystack.api.resources import NAMESPACES
 from cozystack.kube import Client
 from cozystack.kube.errors import Fenced
 from cozystack.runtime import VirtualClock
-from support.kube import FakeApi, lost, seeded
+from support.kube import FakeApi, Seen, lost, seeded
 
 SHOP = Key("", "shop")
 
@@ -39,7 +39,12 @@ async def test_a_write_that_was_lost_is_not_repeated_without_the_lease() -> None
     api, clock, leading = FakeApi(NAMESPACES), VirtualClock(), [True]
     client = Client(api, clock=clock, random=seeded()).fenced(lambda: leading.pop())
     api.put(NAMESPACES, {"metadata": {"name": "shop"}})
-    api.fail(lost(), when=lambda seen: leading.append(False) is None)
+
+    def lose(seen: Seen) -> bool:
+        leading.append(False)
+        return True
+
+    api.fail(lost(), when=lose)
     with pytest.raises(Fenced):
         await clock.run(client.patch(NAMESPACES, SHOP, {"metadata": {"labels": {"a": "b"}}}, manager="us"))
     assert api.lines() == ["PATCH /api/v1/namespaces/shop"]

@@ -238,7 +238,7 @@ def test_autoremove_takes_what_was_only_pulled_in_and_is_not_needed_any_more() -
 
 def test_the_platform_what_must_stay_and_what_a_bundle_made_say_so() -> None:
     """cozypkg-R4 cozypkg-R5"""
-    helm = {
+    helm: dict[str, Any] = {
         "labels": {"app.kubernetes.io/managed-by": "Helm"},
         "annotations": {"meta.helm.sh/release-name": "cozystack-platform"},
     }

@@ -93,16 +93,16 @@ def test_what_needs_a_look_is_first_and_the_rest_of_the_way_is_estimated() -> No
             view.put(each)
     found = progress(view, durations={Key("ns", "db"): 30.0, Key("ns", "net"): 10.0, Key("ns", "crds"): 20.0})
 
-    def each(name: str, state: Any, wave: int, reason: str) -> Standing:
+    def how(name: str, state: Any, wave: int, reason: str) -> Standing:
         return Standing(name=name, variant="default", state=state, wave=wave, reason=reason, since=1767225600.0)
 
     assert found == Progress(
         packages=(
-            each("crds", "failed", 1, "broken"),
-            each("db", "progressing", 2, "1 of 2 releases are ready"),
-            each("loop", "waiting", 0, "net is not ready"),
-            each("app", "waiting", 3, "net is not ready"),
-            each("net", "ready", 1, "2 of 2 releases are ready"),
+            how("crds", "failed", 1, "broken"),
+            how("db", "progressing", 2, "1 of 2 releases are ready"),
+            how("loop", "waiting", 0, "net is not ready"),
+            how("app", "waiting", 3, "net is not ready"),
+            how("net", "ready", 1, "2 of 2 releases are ready"),
         ),
         counts={"failed": 1, "progressing": 1, "waiting": 2, "ready": 1},
         waves=3,

@@ -27,6 +27,7 @@ from cozystack.api.resources import (
     Resource,
 )
 from cozystack.kube import Client
+from cozystack.kube.client import Propagation
 from cozystack.kube.errors import ApiError
 from cozystack.operator.flags import read_options
 from cozystack.operator.handback import hand_back
@@ -312,7 +313,7 @@ class Simulation:
         if name is None:
             return
         del self.packages[name]
-        how = self.random.choice(("Background", "Background", "Foreground", "Orphan"))
+        how: Propagation = self.random.choice(("Background", "Background", "Foreground", "Orphan"))
         self.log.append(f"delete package {name}, {how}")
         if how == "Orphan":
             self.orphaned.add(name)

@@ -22,7 +22,7 @@ from cozystack.api.meta import Key
 from cozystack.planner.conditions import Facts, blocked_by, dependency_status, leaving_status, package_status
 from cozystack.planner.moves import find_move
 from cozystack.planner.namespaces import is_system
-from cozystack.planner.plan import Gate, Move, PackagePlan, ReleasePlan, Removal, Wait, WakeUp
+from cozystack.planner.plan import Gate, Move, PackagePlan, Phase, ReleasePlan, Removal, Wait, WakeUp
 from cozystack.planner.problems import (
     AnyProblem,
     ArtifactNameCollision,
@@ -366,7 +366,7 @@ class _Evaluation:
             return
         for release in releases:
             live = self.view.release(release.key)
-            if release.state.phase != "Waiting" or release.due or live is None or not awaits_dependencies(live):
+            if release.due or live is None or not awaits_dependencies(live) or not _is_to_be_woken(release.state.phase, live):
                 continue
             requested = live.metadata.annotations.get(names.REQUESTED_AT_ANNOTATION, "")
             if requested and requested != live.status.last_handled_reconcile_at:
@@ -447,6 +447,12 @@ class _Evaluation:
 
     def _roots(self, own: tuple[AnyProblem, ...], roots: list[Root]) -> tuple[Root, ...]:
         return tuple(_distinct([*(Root(problem, (self.name,)) for problem in own), *roots])[:ROOTS_MAX])
+
+
+def _is_to_be_woken(phase: Phase, live: HelmRelease) -> bool:
+    """A release that waits, also one that runs while its new generation waits to be tried; never one that merely reconciles."""
+    untried = live.status.last_attempted_generation not in (0, live.metadata.generation)
+    return phase == "Waiting" or (phase == "Ready" and untried)
 
 
 def _distinct(roots: list[Root]) -> list[Root]:
