@@ -7,7 +7,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run down status test lint types layers unit simulate scenarios format bench lock e2e e2e-up e2e-down bench-e2e generate picture setup setup-dev clean
+.PHONY: help run down status test lint types layers unit simulate scenarios format bench lock e2e e2e-up e2e-down bench-e2e generate manifests picture setup setup-dev clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -74,6 +74,9 @@ generate: setup-dev ## Write generated files again (CRDs, the reference of cozyp
 	@$(BIN)/cozypkg docs --to docs
 	@$(BIN)/python -m cozystack.migrate.generate
 	@$(BIN)/python scripts/known_values.py
+
+manifests: setup-dev ## Write deploy/manifests again: the installer for people without Helm
+	@$(BIN)/python scripts/manifests.py
 
 lock: ## Write the lock files again (needs uv)
 	@scripts/lock.sh

@@ -235,7 +235,10 @@ def test_the_namespace_is_rendered_for_kubectl_with_the_labels_of_the_labeler(he
     [
         ({"cozystackOperator": {"variant": "openshift"}}, 'cozystackOperator.variant is "openshift"; it must be one of talos'),
         ({"cozystackOperator": {"variant": "generic"}}, "cozystack.apiServerHost is required by the variant generic"),
-        ({"cozystackOperator": {"varaint": "talos"}}, "additional properties 'varaint' not allowed"),
+        (
+            {"cozystackOperator": {"varaint": "talos"}},
+            "cozystackOperator.varaint is not a value of the installer; did you mean cozystackOperator.variant?",
+        ),
         ({"cozystackOperator": {"platformSourceUrl": "ftp://acme.test"}}, "does not match pattern"),
         ({"cozystackOperator": {"image": ""}}, "minLength"),
         ({"cozystackOperator": {"extraArgs": ["log-format=json"]}}, "does not match pattern"),

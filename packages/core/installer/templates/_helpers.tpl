@@ -12,6 +12,36 @@
 {{- ne (include "installer.variant" .) "hosted" -}}
 {{- end -}}
 
+{{/*
+The operator's image, from the registry that replaces all. What is left to be filled in is refused here, and not by a Pod that
+cannot start.
+*/}}
+{{- define "installer.image" -}}
+{{- $image := .Values.cozystackOperator.image -}}
+{{- include "installer.filled" (list "cozystackOperator.image" $image) -}}
+{{- with .Values.imagesRegistry -}}
+{{- $first := splitList "/" $image | first -}}
+{{- if and (contains "/" $image) (or (contains "." $first) (contains ":" $first) (eq $first "localhost")) -}}
+{{- $image = trimPrefix (printf "%s/" $first) $image -}}
+{{- end -}}
+{{- $image = printf "%s/%s" . $image -}}
+{{- end -}}
+{{- $image -}}
+{{- end -}}
+
+{{/* Registry and path of Flux's images; empty when it is the operator's default. */}}
+{{- define "installer.fluxRegistry" -}}
+{{- $operator := .Values.cozystackOperator -}}
+{{- $operator.fluxRegistry | default (empty .Values.imagesRegistry | ternary "" (printf "%s/fluxcd" .Values.imagesRegistry)) -}}
+{{- end -}}
+
+{{/* Refuse a text that stands for what somebody has to fill in: list NAME VALUE */}}
+{{- define "installer.filled" -}}
+{{- if regexMatch "(?i)replace[-_ ]?me|change[-_ ]?me|placeholder|<[^>]*>|sha256:0{64}" (index . 1) -}}
+{{- fail (printf "%s is %q, a placeholder; name the real one" (index . 0) (index . 1)) -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Environment that says where the API server is; empty when the kubelet's own is right. */}}
 {{- define "installer.endpoint" -}}
 {{- $variant := include "installer.variant" . -}}
@@ -21,6 +51,7 @@
 - name: KUBERNETES_SERVICE_PORT
   value: "7445"
 {{- else if eq $variant "generic" }}
+{{- include "installer.filled" (list "cozystack.apiServerHost" .Values.cozystack.apiServerHost) }}
 - name: KUBERNETES_SERVICE_HOST
   value: {{ required "cozystack.apiServerHost is required by the variant generic: the address of a control-plane node" .Values.cozystack.apiServerHost | quote }}
 - name: KUBERNETES_SERVICE_PORT
