@@ -23,6 +23,7 @@ from cozystack.api.resources import SECRETS, Resource, untyped
 from cozystack.cozypkg.errors import CommandError
 from cozystack.cozypkg.world import CHOICE, EVERYTHING, World, add, not_served
 from cozystack.planner.diagnosis import Evidence
+from cozystack.planner.settings import settings_of
 
 if TYPE_CHECKING:
     from cozystack.kube import Client
@@ -162,6 +163,7 @@ def split(objects: Iterable[Obj], origin: str) -> tuple[World, Evidence]:
                 except msgspec.ValidationError as error:
                     world.warnings.append(f"{kind} {name} cannot be read: {error}")
         evidence.add(obj)
+    world.settings = settings_of(evidence.find("Deployment", names.SYSTEM_NAMESPACE, "cozystack-operator"))
     return world, evidence
 
 

@@ -152,6 +152,7 @@ def copied(world: World) -> World:
         list(world.value_secrets),
         dict(world.places),
         list(world.warnings),
+        world.settings,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -27,15 +28,18 @@ from cozystack.api.resources import (
     PACKAGES,
     SECRETS,
     Resource,
+    untyped,
 )
 from cozystack.cozypkg.documents import Place, read_all
 from cozystack.cozypkg.errors import CommandError
 from cozystack.planner import Catalogue, Settings
+from cozystack.planner.settings import settings_of
 
 if TYPE_CHECKING:
     from cozystack.cozypkg.session import Session
     from cozystack.kube import Client
 
+OPERATOR = untyped("apps", "v1", "Deployment", "deployments")
 CHOICE: tuple[Resource[Any], ...] = (PACKAGE_SOURCES, PACKAGES)
 """What is offered and what is wanted: enough for closures, graphs and names."""
 STATE = (*CHOICE, HELM_RELEASES)
@@ -60,10 +64,12 @@ class World:
     value_secrets: list[str] = field(default_factory=list)
     places: dict[tuple[str, str], Place] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    settings: Settings = field(default_factory=Settings)
+    """What the operator was told: without it, every release would seem to differ."""
 
     def catalogue(self, settings: Settings | None = None) -> Catalogue:
         """The planner's view of it; a new one at each call, for whoever wants to change it."""
-        view = Catalogue(settings)
+        view = Catalogue(settings or self.settings)
         with view.batch():
             for objects in (
                 self.sources.values(),
@@ -83,7 +89,7 @@ class World:
 
 async def read_cluster(client: Client, kinds: Iterable[Resource[Any]] = CHOICE, *, origin: str = "the cluster") -> World:
     """The objects of ``kinds`` as they are now; raises ``KubeError``."""
-    from cozystack.kube.errors import NotFound
+    from cozystack.kube.errors import Forbidden, NotFound
 
     world = World(origin, live=True)
 
@@ -99,7 +105,15 @@ async def read_cluster(client: Client, kinds: Iterable[Resource[Any]] = CHOICE, 
             add(world, item)
         world.warnings += (f"{resource.kind} {wrong.key} cannot be read: {wrong.message}" for wrong in listing.malformed)
 
-    results = await asyncio.gather(*(read(resource) for resource in kinds), return_exceptions=True)
+    async def ask_operator() -> None:
+        with suppress(Forbidden):
+            deployment = await client.find(OPERATOR, Key(names.SYSTEM_NAMESPACE, "cozystack-operator"))
+            world.settings = settings_of(deployment)
+
+    kinds = tuple(kinds)
+    # Only who compares releases with what is wanted needs to know.
+    asked = (ask_operator(),) if ARTIFACT_GENERATORS in kinds else ()
+    results = await asyncio.gather(*asked, *(read(resource) for resource in kinds), return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
             raise result

@@ -5,11 +5,13 @@ Durations are text in Go's form, as they stand in the objects that are written (
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 import msgspec
 
 from cozystack.api import names
+from cozystack.api.duration import format_duration, parse_duration
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,3 +31,48 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     unlabelled_namespaces: frozenset[str] = frozenset({"default", "kube-public", "kube-node-lease"})
     values_secret: str = names.VALUES_SECRET
     values_namespace: str = names.SYSTEM_NAMESPACE
+
+
+_FLAGS = {
+    "helmrelease-interval": "interval",
+    "helmrelease-retry-interval": "retry_interval",
+    "helmrelease-install-timeout": "install_timeout",
+    "helmrelease-upgrade-timeout": "upgrade_timeout",
+    "helmrelease-max-history": "max_history",
+    "dependency-gate": "gate",
+    "cozy-values-secret-name": "values_secret",
+    "cozy-values-secret-namespace": "values_namespace",
+}
+
+
+def settings_of(deployment: Mapping[str, Any] | None) -> Settings:
+    """What the operator of a cluster was told, read off its Deployment; the defaults where that says nothing."""
+    template = ((deployment or {}).get("spec") or {}).get("template") or {}
+    containers = (template.get("spec") or {}).get("containers") or ()
+    return settings_from(argument for container in containers for argument in container.get("args") or ())
+
+
+def settings_from(arguments: Iterable[str]) -> Settings:
+    """The settings that flags give (``--name=value`` or ``--name value``); what cannot be read keeps its default."""
+    found: dict[str, Any] = {}
+    pending = ""
+    for argument in arguments:
+        name, equals, value = argument.lstrip("-").partition("=")
+        if pending and not argument.startswith("-"):
+            name, equals, value = pending, "=", argument
+        pending = "" if equals else name
+        if equals and name in _FLAGS:
+            found[_FLAGS[name]] = _value(name, value)
+    try:
+        return msgspec.convert({name: value for name, value in found.items() if value is not None}, Settings)
+    except msgspec.ValidationError:
+        return Settings()
+
+
+def _value(name: str, text: str) -> Any:
+    try:
+        if name.endswith(("interval", "timeout")):
+            return format_duration(parse_duration(text))
+        return int(text) if name.endswith("history") else text
+    except ValueError:
+        return None

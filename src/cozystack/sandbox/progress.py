@@ -26,10 +26,14 @@ from cozystack.api.resources import (
     PACKAGE_SOURCES,
     PACKAGES,
     SECRETS,
+    untyped,
 )
 from cozystack.kube import Client
 from cozystack.planner import Catalogue, PlatformPlan, plan_platform
+from cozystack.planner.settings import settings_of
 
+OPERATOR = untyped("apps", "v1", "Deployment", "deployments")
+"""Its Deployment says what the operator was told."""
 State: TypeAlias = Literal["ready", "working", "waiting", "failed"]
 
 
@@ -203,7 +207,8 @@ def is_released(release: HelmRelease) -> bool:
 
 async def read_catalogue(client: Client) -> Catalogue:
     """The planner's view of a cluster as it is now, read once."""
-    catalogue = Catalogue()
+    operator = await client.find(OPERATOR, Key(names.SYSTEM_NAMESPACE, "cozystack-operator"))
+    catalogue = Catalogue(settings_of(operator))
     listings = [
         await client.list(resource)
         for resource in (
