@@ -13,6 +13,9 @@ from support.apiserver import DEFINITIONS, Api, Widgets, crd, server_under_test
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "embedded_only(reason): where the embedded server differs from a real one on purpose")
+    if os.environ.get("KUBE_TEST_URL"):
+        # A connection of TLS ends with an exchange of its own, which may be later than the loop of its test.
+        config.addinivalue_line("filterwarnings", "ignore:unclosed:ResourceWarning")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

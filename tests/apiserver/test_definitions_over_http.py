@@ -121,3 +121,18 @@ async def test_a_definition_stores_exactly_one_version(server: Api, namespace: s
     definition = crd(f"none.{namespace}.example.com", storage=False)
     answer = await server.create(DEFINITIONS, definition)
     assert (answer.status, answer.body["reason"]) == (422, "Invalid")
+
+
+async def test_a_rule_of_the_schema_refuses_with_its_message(server: Api, namespace: str) -> None:
+    group = f"rules.{namespace}.example.com"
+    rule = {"rule": "self.min <= self.max", "message": "min must not exceed max"}
+    numbers: dict[str, Any] = {"type": "object", "x-kubernetes-validations": [rule], "required": ["min", "max"]}
+    numbers["properties"] = {"min": {"type": "integer"}, "max": {"type": "integer"}}
+    await server.define(crd(group, schema={"openAPIV3Schema": {"type": "object", "properties": {"spec": numbers}}}))
+    path = f"/apis/{group}/v1/namespaces/{namespace}/widgets"
+    body = {"apiVersion": f"{group}/v1", "kind": "Widget", "metadata": {"name": "w"}}
+    refused = await server.create(path, {**body, "spec": {"min": 2, "max": 1}})
+    assert (refused.status, refused.body["reason"]) == (422, "Invalid")
+    assert "min must not exceed max" in refused.body["message"]
+    assert (await server.create(path, {**body, "spec": {"min": 1, "max": 1}})).status == 201
+    await server.delete(f"{DEFINITIONS}/widgets.{group}")

@@ -32,8 +32,6 @@ JSON_PATCH = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 _PATIENCE = 20.0
-_TURNS = 5
-"""Of the loop, in which connections that speak TLS come to their end."""
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 Obj = dict[str, Any]
@@ -180,8 +178,6 @@ async def client(url: str, token: str) -> AsyncIterator[Api]:
     connector = aiohttp.TCPConnector(ssl=False, limit=0)
     async with aiohttp.ClientSession(connector=connector, headers=headers, auto_decompress=True) as session:
         yield Api(session, url)
-    for _ in range(_TURNS):
-        await asyncio.sleep(0)
 
 
 @contextlib.asynccontextmanager
