@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from cozystack import __version__
 from cozystack.api import names, yaml
-from cozystack.api.meta import Key
+from cozystack.api.meta import Key, find_condition
 from cozystack.api.resources import HELM_RELEASES, LEASES, PACKAGES
 from cozystack.api.time import parse_time
 from cozystack.flux.generator import sources_digest
@@ -389,7 +389,8 @@ class Sandbox:
                 if repository is None or repository.status.artifact is None:
                     return False
                 found[each.alias] = repository.status.artifact
-            if generator.status.observed_sources_digest != sources_digest(found):
+            ready = find_condition(generator.status.conditions, "Ready")
+            if generator.status.observed_sources_digest != sources_digest(found) or ready is None or ready.status != "True":
                 return False
         return True
 
