@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import importlib.resources
 from collections.abc import Iterator
@@ -99,7 +100,7 @@ class Registry:
         self._resources: dict[tuple[str, str, str], ResourceInfo] = {}
         self._kinds: dict[tuple[str, str, str], ResourceInfo] = {}
         self._preferred: dict[str, list[str]] = {}
-        self._documents = _Documents()
+        self._documents = _documents()
         self.generation = 0
         """Grows with every change, so that what is computed from the registry can be kept."""
         self._read_builtin()
@@ -199,13 +200,20 @@ class Registry:
         )
 
 
+@functools.cache
+def _documents() -> _Documents:
+    """One for all servers of a process: what is embedded is the same for each, and none of them changes it."""
+    return _Documents()
+
+
 class _Documents:
-    """The embedded OpenAPI documents; each is parsed when it is first needed."""
+    """The embedded OpenAPI documents; each is parsed when it is first needed, and each of its schemas read once."""
 
     def __init__(self) -> None:
         self._raw: dict[str, bytes] = {}
         self._parsed: dict[str, dict[str, Any]] = {}
         self._by_kind: dict[str, dict[tuple[str, str, str], str]] = {}
+        self._schemas: dict[tuple[str, str, str, str], Schema] = {}
 
     def _read(self) -> None:
         data = (importlib.resources.files("cozystack.apiserver.data") / "openapi-v3.json.gz").read_bytes()
@@ -223,6 +231,12 @@ class _Documents:
         return list(self._raw)
 
     def schema(self, path: str, group: str, version: str, kind: str) -> Schema:
+        key = path, group, version, kind
+        if key not in self._schemas:
+            self._schemas[key] = self._read_schema(path, group, version, kind)
+        return self._schemas[key]
+
+    def _read_schema(self, path: str, group: str, version: str, kind: str) -> Schema:
         document = self._parsed.get(path)
         if document is None:
             raw = self.raw(path)
