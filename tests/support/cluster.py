@@ -31,6 +31,13 @@ PATHS = {
     "HelmRelease": "/apis/helm.toolkit.fluxcd.io/v2/namespaces/{namespace}/helmreleases",
     "OCIRepository": "/apis/source.toolkit.fluxcd.io/v1/namespaces/{namespace}/ocirepositories",
     "Namespace": "/api/v1/namespaces",
+    "ConfigMap": "/api/v1/namespaces/{namespace}/configmaps",
+    "Secret": "/api/v1/namespaces/{namespace}/secrets",
+    "ServiceAccount": "/api/v1/namespaces/{namespace}/serviceaccounts",
+    "PersistentVolumeClaim": "/api/v1/namespaces/{namespace}/persistentvolumeclaims",
+    "Deployment": "/apis/apps/v1/namespaces/{namespace}/deployments",
+    "Lease": "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases",
+    "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
 }
 _OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
@@ -130,6 +137,8 @@ class Cluster:
         path = _path(value["kind"], metadata.get("namespace", ""))
         status = value.get("status")
         namespace = metadata.get("namespace", "")
+        if value["kind"] == "Namespace":
+            self._namespaces.add(metadata["name"])
         if namespace and namespace not in self._namespaces:
             self._namespaces.add(namespace)
             await self._request("POST", PATHS["Namespace"], {"metadata": {"name": namespace}})

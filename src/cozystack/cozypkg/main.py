@@ -26,6 +26,7 @@ COMMANDS = {
     "wait": "Wait until packages are ready, gone or accepted.",
     "add": "Add packages and all that they need.",
     "del": "Delete packages and all that need them.",
+    "teardown": "Remove the whole platform, in order.",
     "set": "Change the variant, the components or the values of an installed package.",
     "upgrade": "Fetch new versions of what is installed.",
     "export": "Print what is installed, for another cluster.",
