@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from cozystack.api import names, yaml
-from cozystack.api.cozystack import API_VERSION, Package, PackageSource
+from cozystack.api.cozystack import Package, PackageSource
 from cozystack.api.flux import HelmRelease, values_of
 from cozystack.api.meta import Key
 from cozystack.api.resources import PACKAGE_SOURCES, PACKAGES
@@ -26,7 +26,6 @@ from cozystack.cozypkg.session import MANAGER
 from cozystack.cozypkg.world import World
 from cozystack.planner import graph
 from cozystack.planner.catalogue import Catalogue
-from cozystack.planner.closure import AS_DEPENDENCY, INSTALLED_AS_ANNOTATION, closure
 from cozystack.planner.comparison import Comparison, ReleaseChange, compare, measured_durations
 from cozystack.planner.provenance import Layer, ValueChange, value_changes
 from cozystack.planner.selection import Selection
@@ -41,13 +40,18 @@ _TYPES: dict[Kind, Any] = {"Package": Package, "PackageSource": PackageSource}
 
 
 class Edit(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One object to be written (``value`` is its manifest) or deleted (``uid`` of the one that is meant)."""
+    """One object to be written (``value`` is its manifest), changed in place or deleted (``uid`` of the one that is meant).
 
-    action: Literal["apply", "delete"]
+    ``patch`` is a JSON patch of what is there, and ``value`` what becomes of it: whoever applies a manifest owns all that is in
+    it and gives up all that is not, which is not what changing one value means.
+    """
+
+    action: Literal["apply", "patch", "delete"]
     kind: Kind
     name: str
     value: dict[str, Any] = {}
     uid: str = ""
+    patch: tuple[dict[str, Any], ...] = ()
 
 
 class ObjectDiff(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -100,26 +104,6 @@ def edits_of(found: Iterable[Found]) -> list[Edit]:
         value = {key: part for key, part in each.value.items() if key != "status"}
         edits[kind, name] = Edit("apply", kind, name, value)
     return list(edits.values())
-
-
-def additions(asked: Sequence[str], world: World) -> list[Edit]:
-    """The Packages of ``NAME`` or ``NAME=VARIANT``, with all that they need; raises ``CommandError`` when that cannot be."""
-    if not asked:
-        return []
-    roots = [text.partition("=")[0] for text in asked]
-    variants = {text.partition("=")[0]: text.partition("=")[2] for text in asked if "=" in text}
-    found = closure(world.catalogue(), roots, variants, update=True)
-    if found.blocking:
-        raise CommandError("; ".join(obstacle.sentence for obstacle in found.blocking))
-    edits = []
-    for step in found.steps:
-        if step.installed and step.name not in variants:
-            continue
-        value: dict[str, Any] = {"apiVersion": API_VERSION, "kind": "Package", "metadata": {"name": step.name}}
-        if not step.asked:
-            value["metadata"]["annotations"] = {INSTALLED_AS_ANNOTATION: AS_DEPENDENCY}
-        edits.append(Edit("apply", "Package", step.name, {**value, "spec": {"variant": step.variant}}))
-    return edits
 
 
 async def apply_edits(before: World, edits: Iterable[Edit], client: Client | None = None) -> World:
@@ -212,10 +196,10 @@ def set_at(values: dict[str, Any], steps: Sequence[str], value: Any) -> None:
         values[last] = value
 
 
-def comparison_of(before: World, after: World, changed_charts: Iterable[str] = ()) -> Comparison:
+def comparison_of(before: World, views: tuple[Catalogue, Catalogue], changed_charts: Iterable[str] = ()) -> Comparison:
+    """``views`` are those of the two worlds: filling one takes longer than anything else, so it is done once."""
     return compare(
-        before.catalogue(),
-        after.catalogue(),
+        *views,
         live=before.live,
         changed_charts=frozenset(changed_charts),
         durations=measured_durations(before.releases.values()),
@@ -286,6 +270,9 @@ async def _written(edit: Edit, client: Client | None, world: World) -> Any:
         from cozystack.kube.errors import Forbidden
 
         try:
+            if edit.action == "patch":
+                operations: Any = list(edit.patch)
+                return await client.patch(PACKAGES, Key("", edit.name), operations, kind="json", manager=MANAGER, dry_run=True)
             return await client.apply(_RESOURCES[edit.kind], edit.value, manager=MANAGER, force=True, dry_run=True)
         except Forbidden as error:
             world.warnings.append(f"{edit.kind} {edit.name} is planned as its file has it: {error.message}")
@@ -366,19 +353,21 @@ def identity_of(item: Mapping[str, Any]) -> str:
     return f"{item.get('apiVersion')} {item.get('kind')} {place}"
 
 
-def ordered(edits: Sequence[Edit], before: World, after: World) -> list[Edit]:
+def ordered(edits: Sequence[Edit], before: Catalogue, after: Catalogue) -> list[Edit]:
     """The edits in an order that works: sources, then Packages with dependencies first, then removals with dependents first."""
 
-    def ranks(world: World) -> dict[str, int]:
-        view = world.catalogue()
-        waves = graph.waves({name: view.dependencies(name) for name in world.packages})
+    def ranks(view: Catalogue) -> dict[str, int]:
+        waves = graph.waves({name: view.dependencies(name) for name in view.packages})
         return {name: number for number, wave in enumerate(waves) for name in wave}
+
+    if len(edits) < 2:
+        return list(edits)
 
     up, down = ranks(after), ranks(before)
     last = len(up) + len(down)
 
     def place(edit: Edit) -> tuple[int, int, str]:
-        if edit.action == "apply":
+        if edit.action != "delete":
             return (0, 0, edit.name) if edit.kind == "PackageSource" else (1, up.get(edit.name, last), edit.name)
         return (2, -down.get(edit.name, last), edit.name) if edit.kind == "Package" else (3, 0, edit.name)
 

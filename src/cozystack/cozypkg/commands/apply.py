@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cozystack.kube import Client
 
 _RESOURCES: dict[str, Resource[Any]] = {"Package": PACKAGES, "PackageSource": PACKAGE_SOURCES}
+_MARKS = {"apply": "+", "patch": "~", "delete": "-"}
 
 
 @click.command("apply")
@@ -33,7 +34,7 @@ def command(session: Session, file: Path, yes: bool, dry_run: bool) -> None:
     plan = load(file)
     session.on_cluster(lambda client: _check(plan, client, session))
     for edit in plan.edits:
-        session.tell(f"  {'+' if edit.action == 'apply' else '-'} {edit.kind} {edit.name}")
+        session.tell(f"  {_MARKS[edit.action]} {edit.kind} {edit.name}")
     if not plan.edits:
         session.tell("the plan holds nothing to write")
         return
@@ -60,6 +61,10 @@ async def _apply(plan: SavedPlan, client: Client, session: Session) -> None:
             try:
                 if edit.action == "apply":
                     await client.apply(resource, edit.value, manager=MANAGER, force=True, dry_run=dry_run)
+                elif edit.action == "patch":
+                    await client.patch(
+                        resource, Key("", edit.name), list(edit.patch), kind="json", manager=MANAGER, dry_run=dry_run
+                    )
                 else:
                     await client.delete(resource, Key("", edit.name), uid=edit.uid, dry_run=dry_run)
             except (Conflict, NotFound) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +15,7 @@ from cozystack.api import names, yaml
 from cozystack.api.flux import OCIRepository
 from cozystack.api.meta import Key
 from cozystack.api.resources import SECRETS
+from cozystack.cozypkg.changing import Changes, edits_for
 from cozystack.cozypkg.documents import read_all
 from cozystack.cozypkg.errors import CommandError, Exit
 from cozystack.cozypkg.options import cluster_options, files_option, output_option
@@ -23,7 +25,6 @@ from cozystack.cozypkg.planning import (
     Proposal,
     ReleaseDetail,
     Side,
-    additions,
     apply_edits,
     carried,
     changed_charts,
@@ -54,7 +55,19 @@ _COLOURS = {"+": "green", "~": "yellow", "-": "red", ">": "red"}
 @click.option("--del", "deleted", multiple=True, metavar="NAME", help="Delete a Package. Repeatable.")
 @click.option("--repository", metavar="PATH", help="A new version of the package repository: a folder or oci://.")
 @click.option("--against", metavar="PATH", help="The version that runs now; without a cluster, or where it cannot be fetched.")
-@click.option("--variant", help="Variant of the platform; the one that is installed if not given.")
+@click.option(
+    "--variant",
+    "variants",
+    multiple=True,
+    metavar="[NAME=]VARIANT",
+    help="Variant of a package; without NAME= of the platform of --repository. Repeatable.",
+)
+@click.option(
+    "--set", "assigned", multiple=True, metavar="NAME:COMPONENT.PATH=VALUE", help="One value, read as YAML. Repeatable."
+)
+@click.option("--unset", "dropped", multiple=True, metavar="NAME:COMPONENT.PATH", help="Drop one value. Repeatable.")
+@click.option("--enable", "enabled", multiple=True, metavar="NAME:COMPONENT", help="Install a component that was left out.")
+@click.option("--disable", "disabled", multiple=True, metavar="NAME:COMPONENT", help="Leave a component out.")
 @click.option("--values", "values_file", type=click.Path(path_type=Path, dir_okay=False), help="Values of the platform.")
 @click.option("--offline", multiple=True, metavar="PATH", help="Take the world as it is from files, not from a cluster.")
 @click.option("--manifests", is_flag=True, help="Render both sides with Helm and show how the objects differ.")
@@ -69,7 +82,11 @@ def command(
     deleted: tuple[str, ...],
     repository: str | None,
     against: str | None,
-    variant: str | None,
+    variants: tuple[str, ...],
+    assigned: tuple[str, ...],
+    dropped: tuple[str, ...],
+    enabled: tuple[str, ...],
+    disabled: tuple[str, ...],
     values_file: Path | None,
     offline: tuple[str, ...],
     manifests: bool,
@@ -85,14 +102,26 @@ def command(
         raise CommandError("a plan can be saved for a cluster only: leave --offline and --against out")
     if out is not None and repository:
         raise CommandError("a new repository is rolled out by pushing it, not by `cozypkg apply`: leave --out out")
+    of_platform = [text for text in variants if "=" not in text]
+    if len(set(of_platform)) > 1:
+        raise CommandError(f"two variants are asked for the platform: {of_platform[0]} and {of_platform[1]}")
+    if of_platform and repository is None and against is None:
+        raise click.UsageError(f'--variant is NAME=VARIANT where there is no --repository, not "{of_platform[0]}"')
     given = read_all(files, session.stdin)
     request = Request(
         edits=tuple(edits_of(given)),
-        added=added,
+        changes=Changes(
+            added=added,
+            variants=[text for text in variants if "=" in text],
+            assigned=assigned,
+            dropped=dropped,
+            enabled=enabled,
+            disabled=disabled,
+        ),
         deleted=deleted,
         repository=repository,
         against=against,
-        variant=variant,
+        variant=of_platform[0] if of_platform else None,
         values=values_of_file(values_file),
         manifests=manifests,
         insecure=insecure,
@@ -121,7 +150,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for, as it was given."""
 
     edits: tuple[Edit, ...] = ()
-    added: tuple[str, ...] = ()
+    changes: Changes = Changes()
     deleted: tuple[str, ...] = ()
     repository: str | None = None
     against: str | None = None
@@ -183,13 +212,17 @@ async def _propose(
             else:
                 warnings.append("which charts differ cannot be said without the old repository: name it with --against")
     edits = list(request.edits)
-    edits += additions(request.added, after)
-    for name in request.deleted:
+    edits += edits_for(request.changes, after)
+    for name in dict.fromkeys(request.deleted):
         package = after.packages.get(name)
         edits.append(Edit("delete", "Package", name, uid=package.metadata.uid if package is not None else ""))
+    twice = [name for (kind, name), number in Counter((edit.kind, edit.name) for edit in edits).items() if number > 1]
+    if twice:
+        raise CommandError(f"two changes of {', '.join(twice)} contradict each other: say one of them")
     after = await apply_edits(after if after is not before else copied(before), edits, client)
-    comparison = comparison_of(before, after, charts)
-    proposal = Proposal(before, after, tuple(ordered(edits, before, after)), comparison, warnings=warnings)
+    views = before.catalogue(), after.catalogue()
+    comparison = comparison_of(before, views, charts)
+    proposal = Proposal(before, after, tuple(ordered(edits, *views)), comparison, warnings=warnings)
     if renderer is not None and old is not None and new is not None:
         left, right = Side(before, before.catalogue(), old, old_secret), Side(after, after.catalogue(), new, new_secret)
         if not comparison.empty:
