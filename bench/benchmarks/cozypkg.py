@@ -1,87 +1,282 @@
-"""The command line as people and scripts meet it: new processes, from start to end, beyond what a bare interpreter takes.
+"""The command line as people and scripts meet it: new processes, from start to end, beside a bare interpreter.
 
-The cluster is the embedded API server in another process, with a PackageSource (4 KB) and a Package for each of 1,000 packages;
-``list`` asks it for all of one kind. What the server takes to answer is part of the figure.
+The cluster of 1,000 packages is the embedded API server in another process, with a PackageSource (4 KB) and a Package for each;
+``list`` asks it for all of one kind. What the server takes to answer is part of the figure. The cluster of 10,000 packages
+holds the lists of an installed platform and hands them out in pages as they are, so that figure is of the program alone.
+
+Beside each figure stands its processor time, of the program and of all that it starts: what it takes when nobody disturbs it.
+Short calls are medians, taken in turns with a bare interpreter; of long ones the quickest of three counts.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import statistics
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import msgspec
+
+from bench.benchmarks.planner import _objects as objects_of
 from bench.figures import Figure, Hold, Scale
-from bench.objects import package_name
+from bench.objects import package_name, values
 from bench.serving import TOKEN, served
-from cozystack.api.cozystack import API_VERSION
-from cozystack.api.resources import PACKAGES
+from cozystack.api import yaml
+from cozystack.api.cozystack import API_VERSION, Package, PackageSource, PackageSpec
+from cozystack.api.meta import Object, ObjectMeta
+from cozystack.api.resources import PACKAGES, Resource
+from cozystack.cozypkg.world import EVERYTHING
 from cozystack.kube import Client, ClusterConfig, HttpTransport, SystemClock
 
 PACKAGES_LISTED = 1_000
+PACKAGES_PLANNED = 10_000
+CHARTS = 150
 REPEAT = 15
 HELP = Hold("≤", 100)
 LIST = Hold("≤", 400)
+MEMORY = Hold("<", 350)
 
 _PROGRAM = (sys.executable, "-c", "import sys; from cozystack.cozypkg.main import main; sys.exit(main())")
+_BARE = (sys.executable, "-c", "pass")
+_OK, _FOUND = 0, 2
+_RESOURCES: dict[str, Resource[Any]] = {resource.kind: resource for resource in EVERYTHING}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One process from start to end; ``wall`` and ``cpu`` in seconds, ``peak`` is the most memory that it held, in MiB."""
+
+    wall: float
+    cpu: float
+    peak: float
 
 
 def measure(scale: Scale) -> list[Figure]:
-    return [*_start(scale), *_lists(scale)]
+    return [*_start(scale), *_lists(scale), *_plans(scale), *_lints(scale)]
 
 
 def _start(scale: Scale) -> list[Figure]:
     """What it takes to say something that needs no cluster."""
-    helps = beyond_bare(("--help",), scale.repeat(REPEAT))
-    return [Figure("cozypkg --help, beyond a bare interpreter", helps, "ms", HELP)]
+    return beyond_bare("cozypkg --help", ("--help",), scale.repeat(REPEAT), HELP)
 
 
 def _lists(scale: Scale) -> list[Figure]:
     count = scale.objects(PACKAGES_LISTED)
     with served(fill="sources", count=count) as server, TemporaryDirectory(prefix="bench-") as folder:
         asyncio.run(_create_packages(server.url, count))
-        kubeconfig = Path(folder, "kubeconfig")
-        kubeconfig.write_text(kubeconfig_of(server.url))
-        at = ("--kubeconfig", str(kubeconfig))
-        offered = beyond_bare(("list", *at), scale.repeat(REPEAT))
-        installed = beyond_bare(("list", "--installed", *at), scale.repeat(REPEAT))
-        status = beyond_bare(("status", *at), scale.repeat(REPEAT))
+        at = ("--kubeconfig", str(_kubeconfig(Path(folder), server.url)))
+        times = scale.repeat(REPEAT)
+        return [
+            *beyond_bare(f"cozypkg list of {count:,} packages", ("list", *at), times, LIST),
+            *beyond_bare(f"cozypkg list --installed of {count:,} packages", ("list", "--installed", *at), times, LIST),
+            *beyond_bare(f"cozypkg status of {count:,} packages", ("status", *at), times),
+        ]
+
+
+def _plans(scale: Scale) -> list[Figure]:
+    """One value of one Package changes in a platform that is installed; and why it is as it is."""
+    count = scale.objects(PACKAGES_PLANNED)
+    wanted, running = objects_of(count)
+    with TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        world, edit = folder / "world.yaml", folder / "edit.yaml"
+        world.write_text("---\n".join(yaml.dump(_manifest(obj)) for obj in wanted if isinstance(obj, Package | PackageSource)))
+        changed = Package(metadata=ObjectMeta(name=package_name(0)), spec=PackageSpec(components=values(0, "20Gi")))
+        edit.write_text(yaml.dump(_manifest(changed)))
+        of_files = quickest(("plan", "--offline", str(world), "-f", str(edit)), expects=_FOUND)
+        with answering(running) as url:
+            at = ("--kubeconfig", str(_kubeconfig(folder, url)))
+            of_cluster = quickest(("plan", "-f", str(edit), *at), expects=_FOUND)
+            explained = quickest(("explain", package_name(count - 1), *at), expects=None)
+            every = quickest(("explain", *at), expects=None)
+            drawn = quickest(("dot", "--installed", "--format", "json", *at))
+    said = f"of {count:,} packages"
     return [
-        Figure(f"cozypkg list of {count:,} packages, beyond a bare interpreter", offered, "ms", LIST),
-        Figure(f"cozypkg list --installed of {count:,} packages, beyond a bare interpreter", installed, "ms", LIST),
-        Figure(f"cozypkg status of {count:,} packages, beyond a bare interpreter", status, "ms"),
+        *_figures(f"cozypkg plan {said}, from a cluster", of_cluster, Hold("<", 5)),
+        *_figures(f"cozypkg plan {said}, from YAML files", of_files, Hold("<", 15)),
+        *_figures(f"cozypkg explain of one {said}", explained, None),
+        *_figures(f"cozypkg explain of all {said}", every, None),
+        *_figures(f"cozypkg dot {said}", drawn, None),
     ]
 
 
-def beyond_bare(arguments: Iterable[str], times: int) -> float:
-    """Milliseconds of one call of the program more than of an interpreter that does nothing (medians, taken in turns)."""
+def _lints(scale: Scale) -> list[Figure]:
+    """A repository that nobody has seen yet, and the same again."""
+    count = scale.objects(CHARTS)
+    with TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        repository(folder / "packages", count)
+        cold = min((_linted(folder, f"cache-{number}") for number in range(3)), key=lambda call: call.wall)
+        again = min((_linted(folder, "cache-0") for _ in range(3)), key=lambda call: call.wall)
+    return [
+        *_figures(f"cozypkg lint of a repository with {count} charts, never seen", cold, Hold("<", 6), memory=False),
+        *_figures(f"cozypkg lint of a repository with {count} charts, unchanged", again, Hold("<", 1), memory=False),
+    ]
+
+
+def _linted(folder: Path, cache: str) -> Call:
+    return called((*_PROGRAM, "lint", str(folder / "packages")), env={**os.environ, "XDG_CACHE_HOME": str(folder / cache)})
+
+
+def _figures(name: str, call: Call, hold: Hold | None, *, memory: bool = True) -> list[Figure]:
+    found = [Figure(name, call.wall, "s", hold), Figure(f"{name}, processor time", call.cpu, "s")]
+    return [*found, Figure(f"{name}, most memory", call.peak, "MiB", MEMORY)] if memory else found
+
+
+def beyond_bare(name: str, arguments: Iterable[str], times: int, hold: Hold | None = None) -> list[Figure]:
+    """How much more one call of the program takes than an interpreter that does nothing (medians, taken in turns)."""
     program = (*_PROGRAM, *arguments)
-    bare = (sys.executable, "-c", "pass")
-    both: tuple[list[float], list[float]] = ([], [])
-    _milliseconds(program)
+    called(program)
+    ours: list[Call] = []
+    bare: list[Call] = []
     for _ in range(times):
-        for command, taken in zip((program, bare), both, strict=True):
-            taken.append(_milliseconds(command))
-    return statistics.median(both[0]) - statistics.median(both[1])
+        ours.append(called(program))
+        bare.append(called(_BARE))
+
+    wall = statistics.median(call.wall for call in ours) - statistics.median(call.wall for call in bare)
+    cpu = statistics.median(call.cpu for call in ours) - statistics.median(call.cpu for call in bare)
+
+    return [
+        Figure(f"{name}, beyond a bare interpreter", 1000 * wall, "ms", hold),
+        Figure(f"{name}, beyond a bare interpreter, processor time", 1000 * cpu, "ms"),
+    ]
 
 
-def _milliseconds(command: tuple[str, ...]) -> float:
+def quickest(arguments: Iterable[str], *, expects: int | None = 0) -> Call:
+    calls = [called((*_PROGRAM, *arguments), expects=expects) for _ in range(3)]
+    return min(calls, key=lambda call: call.wall)
+
+
+def called(command: Sequence[str], *, expects: int | None = 0, env: dict[str, str] | None = None) -> Call:
+    """``expects``: the exit code, ``None`` for any that is no failure."""
     began = time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-    return (time.perf_counter() - began) * 1000
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
+    _, status, used = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - began
+    process.returncode = code = os.waitstatus_to_exitcode(status)
+    if code != expects and (expects is not None or code not in (_OK, _FOUND)):
+        raise RuntimeError(f"{' '.join(command[3:])} ended with {code}")
+    return Call(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
-def kubeconfig_of(url: str) -> str:
-    return (
+@contextmanager
+def answering(objects: Iterable[Object]) -> Iterator[str]:
+    """Serve the lists of ``objects`` on loopback, a page for each request, and give back what is applied; the URL."""
+    lists: dict[str, list[bytes]] = {}
+    for obj in objects:
+        resource = _RESOURCES[type(obj).__name__]
+        kind = {"apiVersion": resource.api_version, "kind": resource.kind}
+        lists.setdefault(resource.path(), []).append(msgspec.json.encode({**msgspec.to_builtins(obj), **kind}))
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            address = urlsplit(self.path)
+            query = {key: found[0] for key, found in parse_qs(address.query).items()}
+            items, first = lists.get(address.path, []), int(query.get("continue", "0"))
+            last = first + int(query.get("limit", len(items) or 1))
+            there = address.path in lists or not address.path.rpartition("/")[2].startswith("cozystack-")
+            token = str(last) if last < len(items) else ""
+            start = f'{{"metadata":{{"resourceVersion":"1","continue":"{token}"}},"items":['.encode()
+            self._answer(200 if there else 404, start + b",".join(items[first:last]) + b"]}")
+
+        def do_PATCH(self) -> None:
+            self._answer(200, self.rfile.read(int(self.headers["Content-Length"])))
+
+        def _answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def repository(folder: Path, charts: int) -> None:
+    """A package repository with a PackageSource a chart; each chart has a Deployment, a Service, a schema and a values file."""
+    sources = folder / "core" / "platform" / "sources"
+    sources.mkdir(parents=True)
+    for number in range(charts):
+        name = f"example-{number}"
+        before = [f"example.{name.rpartition('-')[0]}-{number - 1}"] if number else []
+        component = {"name": name, "path": f"system/{name}", "install": {"namespace": f"ns-{number}"}}
+        source = {
+            "apiVersion": API_VERSION,
+            "kind": "PackageSource",
+            "metadata": {"name": f"example.{name}"},
+            "spec": {
+                "sourceRef": {"kind": "OCIRepository", "name": "charts", "namespace": "cozy-system"},
+                "variants": [{"name": "default", "dependsOn": before, "components": [component]}],
+            },
+        }
+        (sources / f"{name}.yaml").write_text(yaml.dump(source))
+        chart = folder / "system" / name
+        (chart / "templates").mkdir(parents=True)
+        (chart / "Chart.yaml").write_text(f"apiVersion: v2\nname: {name}\nversion: 0.0.0\n")
+        (chart / "values.yaml").write_text(f"replicas: 2\nimage: example.org/{name}:1.0.0\nport: {8000 + number}\n")
+        (chart / "values.schema.json").write_text(json.dumps({"properties": {"replicas": {"type": "integer", "minimum": 0}}}))
+        (chart / "templates" / "all.yaml").write_text(_TEMPLATE)
+
+
+_TEMPLATE = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: {{ .Release.Name }}, namespace: {{ .Release.Namespace }}}
+spec:
+  replicas: {{ .Values.replicas }}
+  selector: {matchLabels: {app: {{ .Release.Name | quote }}}}
+  template:
+    metadata: {labels: {app: {{ .Release.Name | quote }}}}
+    spec:
+      containers:
+        - {name: main, image: {{ .Values.image | quote }}, ports: [{containerPort: {{ .Values.port }}}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: {{ .Release.Name }}}
+spec: {selector: {app: {{ .Release.Name | quote }}}, ports: [{port: {{ .Values.port }}}]}
+"""
+
+
+def _manifest(obj: Package | PackageSource) -> dict[str, object]:
+    kind = type(obj).__name__
+    spec = msgspec.to_builtins(obj.spec)
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": obj.metadata.name}, "spec": spec}
+
+
+def _kubeconfig(folder: Path, url: str) -> Path:
+    file = folder / "kubeconfig"
+    file.write_text(
         "apiVersion: v1\nkind: Config\ncurrent-context: bench\n"
         f"clusters: [{{name: bench, cluster: {{server: '{url}'}}}}]\n"
         f"users: [{{name: bench, user: {{token: {TOKEN}}}}}]\n"
         "contexts: [{name: bench, context: {cluster: bench, user: bench}}]\n"
     )
+    return file
 
 
 async def _create_packages(url: str, count: int) -> None:
