@@ -33,6 +33,7 @@ from cozystack.api.resources import (
     untyped,
 )
 from cozystack.api.time import format_time
+from cozystack.apiserver import crds as crd_storage
 from cozystack.apiserver.http.api import ApiServer
 from cozystack.apiserver.lifecycle import Lifecycle
 from cozystack.apiserver.storage import Storage, Stored, open_storage
@@ -147,12 +148,15 @@ _FURNISHED: list[Stored] = []
 
 
 def _copied(objects: Sequence[Stored]) -> Storage:
-    """A store of its own with these objects. Nobody changes objects that are stored, apart from the version they get."""
+    """A store of its own with these objects. Nobody changes objects that are stored, apart from the version that they get."""
     copy = open_storage(None)
     for stored in objects:
-        obj = {**stored.object, "metadata": dict(stored.object["metadata"])}
-        copy.put(stored.resource, stored.namespace, stored.name, obj)
+        copy.put(stored.resource, stored.namespace, stored.name, _versioned_apart(stored))
     return copy
+
+
+def _versioned_apart(stored: Stored) -> Obj:
+    return {**stored.object, "metadata": dict(stored.object["metadata"])}
 
 
 class World:
@@ -179,13 +183,22 @@ class World:
     async def furnish(self) -> None:
         """What packages need: CRDs, chart source, values Secret. The first cluster of a process is the model of all others."""
         if _FURNISHED:
-            self._serve(_copied(_FURNISHED))
-            await self.settle()
+            await self._resemble(_FURNISHED)
             return
         await self._equip()
         await self.settle()
         storage = self.server.storage
         _FURNISHED.extend(stored for resource in storage.resources() for stored in storage.objects(resource))
+
+    async def _resemble(self, model: Sequence[Stored]) -> None:
+        there = self.server.storage
+        for stored in model:
+            if stored.resource == crd_storage.KEY:
+                self.server.objects.registry.set_crd(stored.object)
+            if there.get(stored.resource, stored.namespace, stored.name) is None:
+                there.put(stored.resource, stored.namespace, stored.name, _versioned_apart(stored))
+        self._lifecycle.start()
+        await self.settle()
 
     async def _equip(self) -> None:
         await self.found()
