@@ -28,7 +28,7 @@ from cozystack.apiserver.fields.sets import same
 from cozystack.apiserver.generations import has_generation, is_new_generation
 from cozystack.apiserver.patch import PatchError, json_patch, merge_patch, strategic_merge_patch
 from cozystack.apiserver.resources import Registry, ResourceInfo
-from cozystack.apiserver.schema import FieldError, apply_defaults, prune, unknown_fields, validate
+from cozystack.apiserver.schema import FieldError, apply_defaults, prune, unknown_fields, validate, validate_change
 from cozystack.apiserver.schema.check import invalid
 from cozystack.apiserver.storage import Storage, Stored, VersionMismatch
 
@@ -410,7 +410,8 @@ class Objects:
         """Raises ``ApiError`` when the object may not be stored. ``warnings`` gets what is only said."""
         name = obj["metadata"].get("name", "")
         found = rules.name_errors(info, name) if old is None else rules.change_errors(info, old, obj)
-        faults = validate(info.schema, obj)
+        changed = info.custom and old is not None
+        faults = validate_change(info.schema, obj, old) if changed else validate(info.schema, obj)
         # Kubernetes checks keys of lists only when it has to merge them; duplicates in built-in kinds are let pass.
         found += faults if info.custom else [fault for fault in faults if fault.kind != "Duplicate value"]
         if crds.is_crd(info):

@@ -15,6 +15,7 @@ from cozystack.apiserver.schema import (
     structural_errors,
     unknown_fields,
     validate,
+    validate_change,
 )
 
 TEXT = {"type": "string"}
@@ -275,6 +276,20 @@ class TestValidate:
         found = fields(f={**TEXT, "pattern": pattern})
         assert (len(faults(found, {"f": good})), len(faults(found, {"f": bad}))) == (0, 1)
 
+    def test_a_pattern_with_countless_ways_to_match_takes_no_time(self) -> None:
+        text = "a" * 5000 + "b"
+        assert len(faults(fields(f={**TEXT, "pattern": "^(a+)+$"}), {"f": text})) == 1
+
+    def test_a_pattern_that_is_none_is_refused_in_the_words_of_go(self) -> None:
+        found = structural_errors({"type": "object", "properties": {"f": {**TEXT, "pattern": "(a"}}})
+        assert [str(error) for error in found] == [
+            'openAPIV3Schema.properties[f].pattern: Invalid value: "(a": must be a valid regular expression, but isn\'t: '
+            "error parsing regexp: missing closing ): `(a`"
+        ]
+
+    def test_a_pattern_with_a_script_is_not_refused(self) -> None:
+        assert structural_errors({**TEXT, "pattern": r"^\p{Greek}$"}) == []
+
     def test_a_pattern_that_only_go_understands_lets_everything_pass(self) -> None:
         assert faults(fields(f={**TEXT, "pattern": r"^\p{Greek}$"}), {"f": "a"}) == []
 
@@ -291,6 +306,39 @@ class TestValidate:
         assert faults(found, {"a": "x", "b": "y"}) == [
             'spec: Invalid value: "": "spec" must validate one and only one schema (oneOf). Found 2 valid alternatives'
         ]
+
+
+class TestChange:
+    """What was stored before a schema became stricter can be written again as it is."""
+
+    def test_a_fault_of_a_value_that_has_not_changed_is_let_pass(self) -> None:
+        found = fields(a={**TEXT, "maxLength": 1}, b=TEXT)
+        old = {"spec": {"a": "long", "b": "1"}}
+        assert validate_change(found, {"spec": {"a": "long", "b": "2"}}, old) == []
+        assert [str(error) for error in validate_change(found, {"spec": {"a": "else", "b": "1"}}, old)] == [
+            "spec.a: Too long: may not be more than 1 bytes"
+        ]
+
+    def test_true_is_another_value_than_one(self) -> None:
+        found = fields(a=TEXT)
+        assert len(validate_change(found, {"spec": {"a": True}}, {"spec": {"a": 1}})) == 1
+
+    @pytest.mark.parametrize(
+        ("list_type", "expected"), [("map", []), ("atomic", ["spec.l[1].v: Too long: may not be more than 1 bytes"])]
+    )
+    def test_an_item_has_a_past_in_a_list_with_keys_alone(self, list_type: str, expected: list[str]) -> None:
+        item = {"type": "object", "properties": {"k": TEXT, "v": {**TEXT, "maxLength": 1}}}
+        keys = {"x-kubernetes-list-map-keys": ["k"]} if list_type == "map" else {}
+        found = fields(l={"type": "array", "items": item, "x-kubernetes-list-type": list_type, **keys})
+        kept = {"k": "a", "v": "long"}
+        faults_now = validate_change(found, {"spec": {"l": [{"k": "b"}, kept]}}, {"spec": {"l": [kept]}})
+        assert [str(error) for error in faults_now] == expected
+
+    def test_what_stood_twice_before_may_stand_twice(self) -> None:
+        found = fields(l={"type": "array", "items": TEXT, "x-kubernetes-list-type": "set"})
+        new, twice, once = ({"spec": {"l": items}} for items in (["a", "a", "b"], ["a", "a"], ["a"]))
+        assert validate_change(found, new, twice) == []
+        assert [error.path for error in validate_change(found, new, once)] == ["spec.l[1]"]
 
 
 class TestPrune:

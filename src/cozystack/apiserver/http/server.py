@@ -136,8 +136,8 @@ def _takes_gzip(accepted: str) -> bool:
 async def _stream(request: web.BaseRequest, answer: Stream) -> web.StreamResponse:
     response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type})
     response.enable_chunked_encoding()
-    await response.prepare(request)
     try:
+        await response.prepare(request)
         async for chunk in answer.chunks:
             await response.write(chunk)
         await response.write_eof()

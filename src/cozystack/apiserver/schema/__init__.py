@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cozystack.apiserver.schema.check import FieldError, unknown_fields, validate
+from cozystack.apiserver.schema.check import FieldError, unknown_fields, validate, validate_change
 from cozystack.apiserver.schema.model import ANY, Schema, from_crd, from_openapi
 from cozystack.apiserver.schema.shape import apply_defaults, prune
 from cozystack.apiserver.schema.structural import default_errors, structural_errors
@@ -19,4 +19,5 @@ __all__ = [
     "structural_errors",
     "unknown_fields",
     "validate",
+    "validate_change",
 ]

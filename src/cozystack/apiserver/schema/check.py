@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from cozystack.apiserver.schema.model import Schema
+from cozystack.apiserver.schema.model import MISSING, Schema
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
@@ -19,6 +19,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 _MOST_ERRORS = 20
+_TWICE = "Duplicate value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,24 @@ def validate(schema: Schema, value: Any, *, path: str = "") -> list[FieldError]:
     return errors[:_MOST_ERRORS]
 
 
-def _validate(schema: Schema, value: Any, path: str, errors: list[FieldError]) -> None:
-    if len(errors) >= _MOST_ERRORS:
+def validate_change(schema: Schema, value: Any, old: Any) -> list[FieldError]:
+    """What is wrong with ``value`` and was not as wrong before: what has not changed is not looked at.
+
+    So an object that was stored before its schema became stricter can still be written, as long as nobody touches the part that
+    is at fault. Items of a list are followed by their keys; in other lists an item has no past of its own.
+    """
+    if not validate(schema, value):
+        return []
+    errors: list[FieldError] = []
+    _validate(schema, value, "", errors, old)
+    found = errors[:_MOST_ERRORS]
+    if any(fault.kind == _TWICE for fault in found) and any(fault.kind == _TWICE for fault in validate(schema, old)):
+        return [fault for fault in found if fault.kind != _TWICE]
+    return found
+
+
+def _validate(schema: Schema, value: Any, path: str, errors: list[FieldError], old: Any = MISSING) -> None:
+    if len(errors) >= _MOST_ERRORS or (old is not MISSING and _text_of(old) == _text_of(value)):
         return
     if value is None:
         if schema.type and not schema.nullable and path:
@@ -93,9 +110,9 @@ def _validate(schema: Schema, value: Any, path: str, errors: list[FieldError]) -
     if schema.enum and value not in schema.enum:
         errors.append(unsupported(path, value, schema.enum))
     if isinstance(value, dict):
-        _validate_object(schema, value, path, errors)
+        _validate_object(schema, value, path, errors, old if isinstance(old, dict) else {})
     elif isinstance(value, list):
-        _validate_list(schema, value, path, errors)
+        _validate_list(schema, value, path, errors, old if isinstance(old, list) else [])
     elif isinstance(value, str):
         _validate_text(schema, value, path, errors)
     elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -104,7 +121,7 @@ def _validate(schema: Schema, value: Any, path: str, errors: list[FieldError]) -
         _validate_junctors(schema, value, path, errors)
 
 
-def _validate_object(schema: Schema, value: dict[str, Any], path: str, errors: list[FieldError]) -> None:
+def _validate_object(schema: Schema, value: dict[str, Any], path: str, errors: list[FieldError], old: dict[str, Any]) -> None:
     for name in schema.required:
         if name not in value:
             errors.append(required(f"{path}.{name}" if path else name))
@@ -119,24 +136,35 @@ def _validate_object(schema: Schema, value: dict[str, Any], path: str, errors: l
         if child is not None:
             if item is None and not child.nullable and name not in schema.required:
                 continue
-            _validate(child, item, f"{path}.{name}" if path else name, errors)
+            _validate(child, item, f"{path}.{name}" if path else name, errors, old.get(name, MISSING))
         elif additional is not None:
-            _validate(additional, item, f"{path}.{name}" if path else name, errors)
+            _validate(additional, item, f"{path}.{name}" if path else name, errors, old.get(name, MISSING))
 
 
-def _validate_list(schema: Schema, value: list[Any], path: str, errors: list[FieldError]) -> None:
+def _validate_list(schema: Schema, value: list[Any], path: str, errors: list[FieldError], old: list[Any]) -> None:
     if schema.max_items is not None and len(value) > schema.max_items:
         errors.append(FieldError(path, "Too many", f"Too many: {len(value)}: must have at most {schema.max_items} items"))
     if schema.min_items is not None and len(value) < schema.min_items:
         errors.append(invalid(path, len(value), f"{path} in body should have at least {schema.min_items} items"))
     if schema.items is not None:
+        before = {_key_of(schema, item): item for item in old} if schema.list_type == "map" else {}
         for index, item in enumerate(value):
-            _validate(schema.items, item, f"{path}[{index}]", errors)
+            past = before.get(_key_of(schema, item), MISSING) if before else MISSING
+            _validate(schema.items, item, f"{path}[{index}]", errors, past)
     if schema.list_type == "set":
         _no_duplicates([json.dumps(item, sort_keys=True) for item in value], value, path, errors)
     elif schema.list_type == "map" and all(isinstance(item, dict) for item in value):
         keys = [{key: item.get(key) for key in schema.list_keys} for item in value]
         _no_duplicates([json.dumps(key, sort_keys=True) for key in keys], keys, path, errors)
+
+
+def _key_of(schema: Schema, item: Any) -> str:
+    return _text_of({key: item.get(key) for key in schema.list_keys}) if isinstance(item, dict) else ""
+
+
+def _text_of(value: Any) -> str:
+    """Equal for equal values alone: to Python, true is 1."""
+    return json.dumps(value, sort_keys=True)
 
 
 def _validate_junctors(schema: Schema, value: Any, path: str, errors: list[FieldError]) -> None:
@@ -170,7 +198,7 @@ def _validate_text(schema: Schema, value: str, path: str, errors: list[FieldErro
         errors.append(FieldError(path, "Too long", f"Too long: may not be more than {schema.max_length} bytes"))
     if schema.min_length is not None and len(value) < schema.min_length:
         errors.append(invalid(path, value, f"{path} in body should be at least {schema.min_length} chars long"))
-    if schema.pattern is not None and schema.pattern.search(value) is None:
+    if schema.pattern is not None and not schema.pattern.search(value):
         errors.append(invalid(path, value, f"{path} in body should match '{schema.pattern_text}'"))
     if schema.format == "date-time" and _DATE_TIME.fullmatch(value) is None:
         errors.append(invalid(path, value, f'{path} in body must be of type date-time: "{value}"'))

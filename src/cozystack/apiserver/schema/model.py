@@ -11,9 +11,10 @@ unless it preserves unknown fields, and ``allOf``, ``anyOf``, ``oneOf`` and ``no
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterator
 from typing import Any, Final
+
+from cozystack.apiserver.cel.regex import Pattern, PatternError, compiled
 
 MISSING: Final = object()
 
@@ -65,7 +66,7 @@ class Schema:
         self.items: Schema | None = None
         self.required: tuple[str, ...] = ()
         self.enum: tuple[Any, ...] = ()
-        self.pattern: re.Pattern[str] | None = None
+        self.pattern: Pattern | None = None
         self.pattern_text = ""  # as the schema has it
         self.format = ""
         self.minimum: float | None = None
@@ -214,48 +215,11 @@ class _Reader:
         node.patch_key = raw.get("x-kubernetes-patch-merge-key", node.patch_key)
 
 
-_POSIX: Final = {
-    "[:alnum:]": "0-9A-Za-z",
-    "[:alpha:]": "A-Za-z",
-    "[:digit:]": "0-9",
-    "[:lower:]": "a-z",
-    "[:space:]": r"\s",
-    "[:upper:]": "A-Z",
-    "[:word:]": "0-9A-Za-z_",
-    "[:xdigit:]": "0-9A-Fa-f",
-}
-_TOKENS: Final = re.compile(r"\\.|\[:[a-z]+:\]|.", re.DOTALL)
-_MULTILINE: Final = re.compile(r"\(\?[a-z]*m")
-
-
-def _pattern(text: str) -> re.Pattern[str] | None:
-    """A Go pattern as Python reads it, or nothing where Python cannot: such a pattern accepts everything.
-
-    In Go ``$`` is the end of the text alone, never the place before a last line break, and classes such as ``\\d`` are ASCII.
-    """
-    end = "$" if _MULTILINE.search(text) else r"\Z"
-    parts: list[str] = []
-    in_class = False
-    for token in _TOKENS.findall(text):
-        if token == r"\z":
-            parts.append(r"\Z")
-        elif in_class and token in _POSIX:
-            parts.append(_POSIX[token])
-        elif in_class:
-            # These mean something to Python inside a class, now or in a later version.
-            parts.append("\\" + token if token in "[&|~" else token)
-            in_class = token != "]" or parts[-2] in ("[", "[^")
-        elif token == "$":
-            parts.append(end)
-        elif token == "^" and parts and parts[-1] == "[":
-            parts[-1] = "[^"
-        else:
-            # A POSIX class outside of a class is a class of its letters.
-            parts += list(token) if token in _POSIX else [token]
-            in_class = parts[-1] == "["
+def _pattern(text: str) -> Pattern | None:
+    """A pattern in Go's syntax, searched in linear time, or nothing where it is none: such a pattern accepts everything."""
     try:
-        return re.compile("".join(parts), re.ASCII)
-    except re.error:
+        return compiled(text)
+    except PatternError:
         return None
 
 

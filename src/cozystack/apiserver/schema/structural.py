@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cozystack.apiserver.schema.check import FieldError, required, unsupported, validate
+from cozystack.apiserver.cel.regex import PatternError, compiled
+from cozystack.apiserver.schema.check import FieldError, invalid, required, unsupported, validate
 from cozystack.apiserver.schema.model import from_crd
 
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
@@ -25,6 +26,7 @@ def structural_errors(schema: Any, path: str = "openAPIV3Schema") -> list[FieldE
         errors.append(unsupported(f"{path}.type", schema["type"], _TYPES))
     if schema.get("uniqueItems"):
         errors.append(FieldError(f"{path}.uniqueItems", "Forbidden", "Forbidden: uniqueItems cannot be set to true"))
+    errors += _pattern_errors(schema.get("pattern"), f"{path}.pattern")
     list_type = schema.get("x-kubernetes-list-type")
     if list_type is not None and list_type not in _LIST_TYPES:
         errors.append(unsupported(f"{path}.x-kubernetes-list-type", list_type, _LIST_TYPES))
@@ -49,6 +51,18 @@ def structural_errors(schema: Any, path: str = "openAPIV3Schema") -> list[FieldE
         else:
             errors.append(required(f"{path}.items", "must be specified"))
     return errors
+
+
+def _pattern_errors(pattern: Any, path: str) -> list[FieldError]:
+    if not isinstance(pattern, str):
+        return []
+    try:
+        compiled(pattern)
+    except PatternError as error:
+        if r"\p" in pattern.lower():
+            return []  # Go knows names of scripts that are not known here
+        return [invalid(path, pattern, f"must be a valid regular expression, but isn't: {error}")]
+    return []
 
 
 def default_errors(schema: dict[str, Any], path: str = "openAPIV3Schema") -> list[FieldError]:
