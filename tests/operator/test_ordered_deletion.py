@@ -182,3 +182,43 @@ async def test_foreground_deletion_begins_no_release_again(world: World) -> None
     await world.settle(60)
     assert await going(world) == ["crds going", "operator going"]
     assert [line for line in running.writes[writes:] if "/helmreleases" in line] == []
+
+
+async def test_packages_that_are_deleted_one_request_after_the_other_go_in_order_all_the_same(world: World) -> None:
+    """``kubectl delete packages --all`` marks them by name, and the first is what the others stand on."""
+    world.start()
+    await world.put(
+        source("acme.a", component("a", "acme-a")),
+        source("acme.b", component("b", "acme-b"), depends_on=["acme.a"]),
+        package("acme.a"),
+        package("acme.b"),
+    )
+    await world.install()
+    for name in ("acme-a/a", "acme-b/b"):
+        await world.edit(HELM_RELEASES, name, FLUX_HOLDS)
+    await world.settle()
+    await world.delete(PACKAGES, "acme.a")
+    await world.settle(0.4)
+    assert await going(world) == ["acme-a/a", "acme-b/b"]
+    await world.delete(PACKAGES, "acme.b")
+    await world.settle()
+    await world.settle(5)
+    assert await going(world) == ["acme-a/a", "acme-b/b going"]
+    await world.edit(HELM_RELEASES, "acme-b/b", FLUX_LETS_GO)
+    await world.settle()
+    assert await going(world) == ["acme-a/a going"]
+
+
+async def test_a_package_that_others_depend_on_goes_when_these_stay(world: World) -> None:
+    world.start()
+    await world.put(
+        source("acme.a", component("a", "acme-a")),
+        source("acme.b", component("b", "acme-b"), depends_on=["acme.a"]),
+        package("acme.a"),
+        package("acme.b"),
+    )
+    await world.install()
+    await world.delete(PACKAGES, "acme.a")
+    await world.settle(2)
+    assert not await world.exists(PACKAGES, "acme.a")
+    assert await world.names(HELM_RELEASES) == ["acme-b/b"]

@@ -3,6 +3,9 @@
 A finalizer of ours holds the Package until its releases are gone. It is put on before the first release is written and goes
 when nothing is left, when the user asked to keep the releases (``orphan``), or when ordered deletion is turned off. Nothing
 is waited for that is not there: a dependency or a PackageSource that is missing holds nobody.
+
+Somebody who deletes several Packages sends one request after the other, in whatever order. So a Package that others depend on
+waits a moment for these to be marked as well, before its releases go; then it waits for them, or for nobody.
 """
 
 from __future__ import annotations
@@ -11,22 +14,26 @@ from cozystack.api import names
 from cozystack.api.cozystack import Package
 from cozystack.api.meta import Key
 from cozystack.api.resources import HELM_RELEASES, PACKAGES
-from cozystack.kube import Client
+from cozystack.kube import Client, Clock
 from cozystack.kube.errors import Conflict, NotFound
 from cozystack.operator.view import View
 from cozystack.planner import RemovalPlan
 from cozystack.runtime import EventRecorder, Log
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
+MORE_MAY_GO = 1.0
+"""Seconds in which the Packages that depend on one that goes may be deleted too."""
 
 
 class Deletion:
-    def __init__(self, client: Client, view: View, *, ordered: bool, log: Log, events: EventRecorder) -> None:
+    def __init__(self, client: Client, view: View, *, ordered: bool, log: Log, events: EventRecorder, clock: Clock) -> None:
         self._client = client
         self._view = view
         self._ordered = ordered
         self._log = log
         self._events = events
+        self._clock = clock
+        self._seen_going: dict[str, float] = {}
         self._warned: set[str] = set()
         self._asked: set[str] = set()
 
@@ -37,25 +44,42 @@ class Deletion:
             return True
         return await self._set_finalizer(package, wanted=self._ordered)
 
-    async def proceed(self, package: Package, plan: RemovalPlan) -> None:
-        """Do what can be done now for a Package that is being deleted."""
+    async def proceed(self, package: Package, plan: RemovalPlan) -> float | None:
+        """Do what can be done now for a Package that is being deleted; seconds after which to look again, if any."""
         finalizers = package.metadata.finalizers
         if names.PACKAGE_FINALIZER not in finalizers:
-            return
+            return None
         if ORPHAN in finalizers:
             self._log.info("package goes, its releases stay", package=plan.name)
             await self._set_finalizer(package, wanted=False)
-            return
+            return None
         if not self._ordered or plan.done:
             if await self._set_finalizer(package, wanted=False):
                 self._log.info("package is gone", package=plan.name)
             self._warned.discard(package.metadata.uid)
+            self._seen_going.pop(package.metadata.uid, None)
             self._asked.clear()
-            return
+            return None
         if FOREGROUND in finalizers:
             self._warn_of_foreground(package)
+        pause = self._pause(package)
+        if pause > 0:
+            return pause
         for key in plan.releases:
             await self._delete(plan, key)
+        return None
+
+    def _pause(self, package: Package) -> float:
+        """How long dependents that stay may still be deleted; by our own clock, since others may be wrong."""
+        catalogue, name = self._view.catalogue, package.metadata.name
+        now = self._clock.monotonic()
+        since = self._seen_going.setdefault(package.metadata.uid, now)
+        stays = any(
+            (other := catalogue.package(dependent)) is not None and other.metadata.deletion_timestamp is None
+            for dependent in catalogue.dependents(name)
+            if dependent != name
+        )
+        return since + MORE_MAY_GO - now if stays else 0.0
 
     async def _delete(self, plan: RemovalPlan, key: Key) -> None:
         live = self._view.catalogue.release(key)

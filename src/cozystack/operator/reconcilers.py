@@ -66,7 +66,7 @@ class Reconcilers:
         self._clock = clock
         self._log = log
         self._events = events
-        self._deletion = Deletion(client, view, ordered=ordered_deletion, log=log, events=events)
+        self._deletion = Deletion(client, view, ordered=ordered_deletion, log=log, events=events, clock=clock)
         self._measures = measures or Measures(Registry(), clock)
         self._wake_ups = WakeUps()
         self._passing = Passing(clock)
@@ -89,8 +89,8 @@ class Reconcilers:
         plan = plan_package(catalogue, key.name)
         if plan.removal is not None:
             await self._publish_package(package, plan)
-            await self._deletion.proceed(catalogue.package(key.name) or package, plan.removal)
-            return Done()
+            look_again_in = await self._deletion.proceed(catalogue.package(key.name) or package, plan.removal)
+            return _earliest(look_again_in)
         if not await self._deletion.guard(package):
             return RequeueAfter(CONFLICT_PAUSE)
         if await self._look_into_moves(plan):

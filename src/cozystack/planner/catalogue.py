@@ -388,9 +388,10 @@ class Catalogue:
         return self._settle()
 
     def _replace_package(self, name: str, package: Package | None) -> Affected:
+        was_going = self._is_going(name)
         old = _put(self._packages, name, package)
-        if package is None:
-            # What it depends on may go now, if it is on its way out as well.
+        if package is None or was_going != self._is_going(name):
+            # What it depends on, and is on its way out as well, waits for it now, or does no more.
             self._dirty_packages.update(each for each in self.dependencies(name) if self._is_going(each))
         if old is None or package is None or not _same_wish(old, package):
             self._select(name)
