@@ -157,6 +157,20 @@ async def test_a_webhook_is_asked_about_the_object_as_it_would_be_stored(world: 
     assert (world.webhook.endpoints, world.webhook.seconds) == ([Endpoint("https://acme.acme.test/check")], [10.0])
 
 
+async def test_a_webhook_hears_all_about_the_user(world: World) -> None:
+    await world.register()
+    acting = {"Impersonate-User": "jane", "Impersonate-Uid": "42", "Impersonate-Extra-Scopes": "view"}
+    acting["Impersonate-Group"] = "system:masters"
+    answer = await world.api.request("POST", MAPS, config_map("one"), headers=acting)
+    assert answer.status == 201, answer.raw
+    assert world.webhook.asked[0]["userInfo"] == {
+        "username": "jane",
+        "uid": "42",
+        "groups": ["system:masters", "system:authenticated"],
+        "extra": {"scopes": ["view"]},
+    }
+
+
 async def test_a_change_comes_with_the_old_object_and_a_deletion_with_nothing_else(world: World) -> None:
     before = (await world.api.create(MAPS, config_map("one", {"a": "1"}))).body
     await world.register()

@@ -70,6 +70,17 @@ async def test_a_field_that_cannot_select_is_a_bad_request(server: Api, config_m
     assert (answer.status, answer.body["reason"]) == (400, "BadRequest")
 
 
+async def test_a_refused_selector_says_what_was_expected(server: Api, namespace: str) -> None:
+    maps, pods = (f"/api/v1/namespaces/{namespace}/{plural}" for plural in ("configmaps", "pods"))
+    assert (await server.get(maps, fieldSelector="data.n=1")).body["message"] == (
+        '"data.n" is not a known field selector: only "metadata.name", "metadata.namespace"'
+    )
+    assert (await server.get(pods, fieldSelector="data.n=1")).body["message"] == "field label not supported: data.n"
+    assert (await server.get(maps, labelSelector="=x")).body["message"] == (
+        "unable to parse requirement: found '=', expected: identifier"
+    )
+
+
 async def test_secrets_are_selected_by_type(server: Api, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/secrets"
     for name, kind in (("a", "Opaque"), ("b", "example.com/kind")):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from cozystack.api import yaml
@@ -241,6 +243,23 @@ async def test_unknown_fields_warn_by_default_and_fail_when_strict(server: Api, 
     assert sorted(warned.warnings) == ['299 - "unknown field \\"extra\\""', '299 - "unknown field \\"metadata.wrong\\""']
     assert "extra" not in warned.body
     assert "wrong" not in warned.body["metadata"]
+
+
+async def test_data_may_have_a_mebibyte(server: Api, namespace: str) -> None:
+    most = 1024 * 1024
+    path = f"/api/v1/namespaces/{namespace}"
+    assert (await server.create(f"{path}/configmaps", config_map("full", {"k": "x" * most}))).status == 201
+    answer = await server.create(f"{path}/configmaps", config_map("over", {"k": "x" * (most + 1)}))
+    assert (answer.status, answer.body["message"]) == (
+        422,
+        'ConfigMap "over" is invalid: []: Too long: may not be more than 1048576 bytes',
+    )
+    for name, size, expected in (("full", most, 201), ("over", most + 1, 422)):
+        data = {"k": base64.b64encode(b"x" * size).decode()}
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
+        answer = await server.create(f"{path}/secrets", secret)
+        assert answer.status == expected
+    assert answer.body["message"] == 'Secret "over" is invalid: data: Too long: may not be more than 1048576 bytes'
 
 
 async def test_a_body_beyond_the_limit_is_too_large(server: Api, config_maps: str) -> None:

@@ -76,7 +76,7 @@ def _label_terms(text: str) -> list[_Term]:
     terms: list[_Term] = []
     while True:
         negated = tokens.take("!")
-        key = tokens.word("a label key")
+        key = tokens.word("identifier")
         _check_key(key, text)
         if negated:
             terms.append((key, "!", frozenset()))
@@ -135,14 +135,14 @@ class _Tokens:
         return self._next >= len(self._tokens)
 
     def unexpected(self, expected: str) -> ApiError:
-        return bad_request(f"unable to parse requirement: found '{self.peek()}', expected: {expected} in \"{self._text}\"")
+        return bad_request(f"unable to parse requirement: found '{self.peek()}', expected: {expected}")
 
 
 def _value(tokens: _Tokens) -> str:
     """A value, or the empty one."""
     if tokens.at_end() or tokens.peek() in (",", ")"):
         return ""
-    value = tokens.word("a label value")
+    value = tokens.word("identifier")
     if not is_label_value(value):
         raise bad_request(f'unable to parse requirement: "{value}" is not a label value')
     return value
@@ -194,11 +194,10 @@ def field_selector(info: ResourceInfo, text: str) -> Predicate | None:
         if not found:
             raise bad_request(f"invalid selector: '{text}'; can't understand '{term}'")
         if key not in known:
-            why = f"field label not supported: {key}"
-            if not info.custom:
-                kinds = f"{info.api_version}, Resource={info.plural}"
-                why = f'Unable to find "{kinds}" that match label selector "", field selector "{text}": {why}'
-            raise bad_request(why)
+            if info.custom or (info.group, info.kind) in _FIELDS:
+                raise bad_request(f"field label not supported: {key}")
+            only = '"metadata.name", "metadata.namespace"'
+            raise bad_request(f'"{key}" is not a known field selector: only {only}')
         terms.append((_PATHS.get(key) or tuple(key.split(".")), operator != "!=", value.strip()))
 
     def matches(obj: dict[str, Any]) -> bool:

@@ -241,6 +241,8 @@ class Webhooks:
         }
         if write.user.uid:
             request["userInfo"]["uid"] = write.user.uid
+        if write.user.extra:
+            request["userInfo"]["extra"] = {name: list(values) for name, values in write.user.extra.items()}
         if write.namespace:
             request["namespace"] = write.namespace
         if write.subresource:

@@ -24,6 +24,7 @@ _KEY_RULE: Final = (
     "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or "
     "'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
 )
+_MOST_DATA: Final = 1024 * 1024
 _COUNTS: Final = ("replicas", "minReadySeconds", "revisionHistoryLimit")
 _JOB_COUNTS: Final = ("parallelism", "completions", "backoffLimit", "ttlSecondsAfterFinished", "activeDeadlineSeconds")
 
@@ -60,9 +61,19 @@ def _config(*fields: str) -> Callable[[Obj], Errors]:
                     found.append(invalid(f"{field}[{key}]", key, _KEY_RULE))
                 elif field == "data" and key in (obj.get("binaryData") or ()):
                     found.append(invalid(f"data[{key}]", key, "duplicate of key present in binaryData"))
+        # A Secret names the field, a ConfigMap has two and names none.
+        where, binary = ("data", fields) if len(fields) == 1 else ("[]", fields[1:])
+        values = ((field in binary, value) for field in fields for value in (obj.get(field) or {}).values())
+        if sum(_size(value, encoded=encoded) for encoded, value in values) > _MOST_DATA:
+            found.append(FieldError(where, "Too long", f"Too long: may not be more than {_MOST_DATA} bytes"))
         return found
 
     return errors
+
+
+def _size(value: str, *, encoded: bool) -> int:
+    """In bytes, of a text or of what its base64 stands for."""
+    return len(value) // 4 * 3 - value[-2:].count("=") if encoded else len(value.encode())
 
 
 def _service(obj: Obj) -> Errors:
