@@ -529,3 +529,27 @@ async def test_watches_end_in_good_order_when_the_server_does() -> None:
             assert await watching.rest() == []
             await closing
     assert not found.api.ready
+
+
+async def test_a_key_that_stands_twice_in_yaml_is_warned_about_and_refused_when_asked_to(server: Api, config_maps: str) -> None:
+    body = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: twice}\ndata:\n  a: '1'\n  a: '2'\n"
+    media = "application/yaml"
+    strict = await server.request("POST", config_maps, body, content_type=media, fieldValidation="Strict")
+    assert (strict.status, strict.body["message"]) == (
+        400,
+        'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: '
+        'yaml: unmarshal errors:\n  line 6: key "a" already set in map',
+    )
+    answer = await server.request("POST", config_maps, body, content_type=media)
+    assert (answer.status, answer.body["data"]) == (201, {"a": "2"})
+    assert answer.warnings == ['299 - "line 6: key \\"a\\" already set in map"']
+    applied = f"{config_maps}/twice"
+    again = await server.request("PATCH", applied, body, content_type=APPLY, fieldManager="me", force="true")
+    assert (again.status, again.warnings) == (200, answer.warnings)
+    asked = {"fieldManager": "me", "fieldValidation": "Strict", "force": "true"}
+    strict = await server.request("PATCH", applied, body, content_type=APPLY, **asked)
+    assert (strict.status, strict.body["message"]) == (
+        400,
+        "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n"
+        '  line 6: key "a" already set in map',
+    )

@@ -70,6 +70,7 @@ _RESOLVERS: tuple[tuple[str, re.Pattern[str], str], ...] = (
 
 
 class _KubernetesLoader(_Loader):
+    twice: list[tuple[int, str]] | None = None
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
 
@@ -107,13 +108,15 @@ def _construct_bool(loader: Any, node: Any) -> bool:
 
 
 def _construct_map(loader: Any, node: Any) -> Iterator[dict[str, Any]]:
-    """A map with string keys, as JSON has them; a key that stands twice is an error."""
+    """A map with string keys, as JSON has them; a key that stands twice is an error, or noted where the loader notes them."""
     result: dict[str, Any] = {}
     yield result
     seen: set[str] = set()
     for key, _ in node.value:
         if isinstance(key, _yaml.ScalarNode) and key.value != "<<":
-            if key.value in seen:
+            if key.value in seen and loader.twice is not None:
+                loader.twice.append((key.start_mark.line + 1, key.value))
+            elif key.value in seen:
                 raise _yaml.constructor.ConstructorError(
                     None, None, f'the key "{key.value}" stands twice in one map', key.start_mark
                 )
@@ -141,12 +144,16 @@ _KubernetesLoader.add_constructor("tag:yaml.org,2002:bool", _construct_bool)
 _KubernetesLoader.add_constructor("tag:yaml.org,2002:map", _construct_map)
 
 
-def load_all(text: str | bytes, *, source: str = "") -> list[Document]:
-    """Every document of a stream that is not empty, in order; raises ``YamlError`` with the line at fault."""
+def load_all(text: str | bytes, *, source: str = "", twice: list[tuple[int, str]] | None = None) -> list[Document]:
+    """Every document of a stream that is not empty, in order; raises ``YamlError`` with the line at fault.
+
+    A key that stands twice in a map is an error, unless ``twice`` is given: it gets line and key, and the last value counts.
+    """
     loader = None
     documents: list[Document] = []
     try:
         loader = _KubernetesLoader(text)
+        loader.twice = twice
         while loader.check_node():
             node = loader.get_node()
             value = loader.construct_document(node) if node is not None else None

@@ -27,7 +27,7 @@ from cozystack.apiserver.discovery import (
 )
 from cozystack.apiserver.errors import ApiError
 from cozystack.apiserver.http import negotiate
-from cozystack.apiserver.http.bodies import media_type, read_object, read_patch
+from cozystack.apiserver.http.bodies import media_type, read_object, read_patch, together
 from cozystack.apiserver.http.impersonation import acting_user, is_acting
 from cozystack.apiserver.http.lists import check_watch, number, page, resource_version
 from cozystack.apiserver.http.messages import Request, Response, Stream, User, json_response
@@ -424,7 +424,11 @@ class ApiServer:
             raise errors.ApiError(415, "UnsupportedMediaType", said)
         options = write_options(request, "PatchOptions", subresource=subresource, patch=kind)
         patch, faults = read_patch(request, kind)
-        options.warnings += faults
+        if kind == "apply" and faults and options.field_validation == "Strict":
+            listed = ", ".join(together(faults))
+            raise errors.bad_request(f"error strict decoding YAML: error converting YAML to JSON: {listed}")
+        if options.field_validation != "Ignore":
+            options.warnings += faults
         if kind == "apply":
             if not isinstance(patch.get("kind"), str) or not isinstance(patch.get("apiVersion"), str):
                 raise errors.bad_request("invalid object type: /, Kind=")
@@ -485,7 +489,9 @@ class ApiServer:
         obj, faults = read_object(request, info.kind, custom=info.custom)
         if faults:
             if options.field_validation == "Strict":
-                listed = ", ".join((*faults, *(f'unknown field "{path}"' for path in unknown_fields(info.schema, obj))))
+                listed = ", ".join(
+                    (*together(faults), *(f'unknown field "{path}"' for path in unknown_fields(info.schema, obj)))
+                )
                 raise errors.bad_request(
                     f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: '
                     f"strict decoding error: {listed}"

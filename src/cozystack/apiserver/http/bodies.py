@@ -7,7 +7,6 @@ stands for such, as Go does it. YAML whose aliases would make much out of little
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -27,7 +26,6 @@ _YAML_TYPES: Final = frozenset({"application/yaml", "application/x-yaml", "text/
 _ACCEPTED: Final = ("application/json", "application/yaml")
 _SUMMARY: Final = 30
 _HEAD: Final = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
-_TWICE: Final = re.compile('the key (".*") stands twice in one map')
 # Beyond these, what aliases add is judged by its share, as go-yaml does.
 _FEW_NODES: Final = 1_000
 _FEW_ALIASED: Final = 100
@@ -172,15 +170,20 @@ def read_yaml(body: bytes) -> Read:
             return read_json(body)
         except NotRead:
             pass  # a flow mapping may begin like JSON
+    twice: list[tuple[int, str]] = []
     try:
-        documents = yaml.load_all(body.decode("utf-8", "replace"))
+        documents = yaml.load_all(body.decode("utf-8", "replace"), twice=twice)
     except yaml.YamlError as error:
-        twice = _TWICE.fullmatch(error.message)
-        if twice is not None:
-            raise NotRead(f"yaml: unmarshal errors:\n  line {error.line}: key {twice[1]} already set in map") from error
         raise NotRead(f"yaml: line {error.line}: {error.message}" if error.line else f"yaml: {error.message}") from error
     value = documents[0].value if documents else None
-    return Read(_unfolded(value))
+    return Read(_unfolded(value), tuple(f'line {line}: key "{key}" already set in map' for line, key in twice))
+
+
+def together(faults: tuple[str, ...]) -> tuple[str, ...]:
+    """The faults as a strict reader gives them: those of YAML, which name lines, are one."""
+    if not faults or not faults[0].startswith("line "):
+        return faults
+    return ("\n  ".join(("yaml: unmarshal errors:", *faults)),)
 
 
 def _unfolded(value: Any) -> Any:
