@@ -89,10 +89,8 @@ async def test_files_that_are_not_there_are_said_at_the_start(tmp_path: Path) ->
 
 async def test_the_program_shows_metrics_to_those_who_may_see_them_and_probes_to_all(tmp_path: Path) -> None:
     authority = ssl.create_default_context(cadata=write(tmp_path, SystemClock()).decode())
-    with socket.socket() as held:  # a port that nobody else gets, and that the program can share
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{held.getsockname()[1]}"
+    with socket.socket() as one, socket.socket() as other:  # ports that nobody else gets, and that the program can share
+        address, probes = reserved(one), reserved(other)
         async with embedded() as api:
             options = read_options(
                 [
@@ -100,18 +98,25 @@ async def test_the_program_shows_metrics_to_those_who_may_see_them_and_probes_to
                     "--metrics-secure",
                     f"--metrics-cert-path={tmp_path}",
                     f"--metrics-bind-address={address}",
-                    f"--health-probe-bind-address={address}",
+                    f"--health-probe-bind-address={probes}",
                 ],
                 {},
             )
             running = asyncio.ensure_future(main.run(options, {}, clock=SystemClock(), log=LOG))
             async with aiohttp.ClientSession(f"https://{address}") as session:
-                assert await answered(session, authority, "/healthz") == 200
+                assert await answered(session, authority, f"http://{probes}/healthz") == 200
                 assert await answered(session, authority, "/metrics") == 401
                 assert await answered(session, authority, "/metrics", "Bearer somebody") == 401
                 assert await answered(session, authority, "/metrics", f"Bearer {TOKEN}") == 200
             running.cancel()
             await asyncio.wait((running,))
+
+
+def reserved(held: socket.socket) -> str:
+    """The address of a port that others can share with ``held`` alone."""
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    held.bind(("127.0.0.1", 0))
+    return f"127.0.0.1:{held.getsockname()[1]}"
 
 
 async def answered(session: aiohttp.ClientSession, tls: ssl.SSLContext, path: str, authorization: str = "") -> int:

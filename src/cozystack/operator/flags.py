@@ -267,9 +267,20 @@ def is_bind_address(text: str) -> bool:
 
 
 def _listener_faults(values: Mapping[str, str]) -> list[str]:
-    """The webhook has a port to itself; metrics and probes may share one."""
+    """The webhook has a port to itself; metrics and probes may share one, unless the metrics are behind TLS.
+
+    The kubelet would then have to ask for its probes over TLS, and is told to ask over plain HTTP.
+    """
     ports = {name: values[name].rpartition(":")[2] for name in _LISTENERS if values[name] != "0"}
-    return [
+    metrics, probes = (
+        values[name].removeprefix("0.0.0.0:").removeprefix(":")
+        for name in ("metrics-bind-address", "health-probe-bind-address")
+    )
+    shared = (
+        f"--metrics-secure puts the probes behind TLS: they have the address of the metrics ({values['metrics-bind-address']})"
+    )
+    faults = [shared] if values["metrics-secure"] == "true" and metrics == probes != "0" else []
+    return faults + [
         f"--webhook-bind-address and --{name} have one port ({ports[name]})"
         for name in ("metrics-bind-address", "health-probe-bind-address")
         if ports.get(name, "0") != "0" and ports[name] == ports.get("webhook-bind-address")

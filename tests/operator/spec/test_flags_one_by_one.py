@@ -68,6 +68,14 @@ REFUSED: list[tuple[str, str]] = [
     ("--metrics-bind-address=8080", '--metrics-bind-address must be host:port, :port or 0 (got "8080")'),
     ("--metrics-bind-address=:65536", '--metrics-bind-address must be host:port, :port or 0 (got ":65536")'),
     ("--metrics-cert-path=/certs", "--metrics-cert-path is for --metrics-secure"),
+    (
+        "--metrics-secure --metrics-bind-address=:8081",
+        "--metrics-secure puts the probes behind TLS: they have the address of the metrics (:8081)",
+    ),
+    (
+        "--metrics-secure --health-probe-bind-address=0.0.0.0:8080",
+        "--metrics-secure puts the probes behind TLS: they have the address of the metrics (:8080)",
+    ),
     ("--health-probe-bind-address=:x", '--health-probe-bind-address must be host:port, :port or 0 (got ":x")'),
     ("--health-probe-bind-address=", '--health-probe-bind-address must be host:port, :port or 0 (got "")'),
     ("--leader-election-namespace=No", '--leader-election-namespace must be a valid namespace (got "No")'),
