@@ -19,7 +19,7 @@ import msgspec
 from cozystack.api import names
 from cozystack.api.crds import crds
 from cozystack.api.meta import JSON, Key
-from cozystack.api.resources import CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, Resource
+from cozystack.api.resources import CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, Resource, untyped
 from cozystack.kube import Client, Discovery
 from cozystack.kube.clock import Clock
 from cozystack.kube.errors import KubeError
@@ -35,6 +35,7 @@ VERSION_LABEL = "app.kubernetes.io/version"
 _UNTYPED_CRDS: Resource[dict[str, Any]] = Resource(
     "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False, dict[str, Any]
 )
+_UNTYPED_DEPLOYMENTS: Resource[dict[str, Any]] = untyped("apps", "v1", "Deployment", "deployments")
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
 _FIRST_LOOK, _LONGEST_LOOK = 5.0, 600.0
 
@@ -135,8 +136,9 @@ class Bootstrap:
         await self._apply_crds(wanted, lambda crd: crd["metadata"].get("annotations", {}).get(VERSION_ANNOTATION, ""))
 
     async def _install_flux(self) -> None:
-        deployment = await self._client.find(DEPLOYMENTS, Key(names.FLUX_NAMESPACE, DEPLOYMENT_NAME))
-        installed = deployment.metadata.labels.get(VERSION_LABEL, "") if deployment is not None else ""
+        key = Key(names.FLUX_NAMESPACE, DEPLOYMENT_NAME)
+        deployment: dict[str, Any] = await self._client.find(_UNTYPED_DEPLOYMENTS, key) or {}
+        installed = deployment.get("metadata", {}).get("labels", {}).get(VERSION_LABEL, "")
         if is_newer(installed, FLUX_VERSION):
             self._log.info("Flux left as a newer operator installed it", version=installed)
             return
@@ -147,6 +149,10 @@ class Bootstrap:
             api_port=self._environment.get("KUBERNETES_SERVICE_PORT", ""),
         )
         await self._inventory.begin("flux", objects)
+        if deployment.get("spec", {}).get("strategy", {}).get("rollingUpdate") is not None:
+            # Ours recreates its Pod, and a strategy that does must not say how to roll: an apply cannot take that away.
+            recreate = {"spec": {"strategy": {"type": "Recreate", "rollingUpdate": None}}}
+            await self._client.patch(_UNTYPED_DEPLOYMENTS, key, recreate, manager=names.OPERATOR_MANAGER)
         await self._apply(objects)
 
     async def _install_platform_source(self) -> None:
