@@ -9,10 +9,16 @@ from typing import Any
 
 import pytest
 
-from cozystack.sandbox.workloads.actions import Action, Create, Delete, Obj, Patch, Status
-from cozystack.sandbox.workloads.deployments import reconcile_deployment, reconcile_replica_set
+from cozystack.api.time import format_time
+from cozystack.apiserver.patch import merge_patch
+from cozystack.sandbox.workloads.actions import Action, Again, Create, Delete, Note, Obj, Patch, Status
+from cozystack.sandbox.workloads.cronjobs import reconcile_cron_job
+from cozystack.sandbox.workloads.deployments import HASH_LABEL, REVISION, reconcile_deployment
+from cozystack.sandbox.workloads.endpoints import reconcile_endpoints
 from cozystack.sandbox.workloads.jobs import expiry, finished, reconcile_job
+from cozystack.sandbox.workloads.replicas import reconcile_replica_set
 from cozystack.sandbox.workloads.sets import reconcile_daemon_set, reconcile_stateful_set
+from cozystack.sandbox.workloads.surroundings import reconcile_claim, storage_class
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -25,10 +31,16 @@ class World:
         self.serial = 0
         self.now = NOW
         self.log: list[str] = []
+        self.notes: list[str] = []
+        self.waits: list[timedelta] = []
         self.kubelet = kubelet or running
         for item in objects:
             self.carry_out(Create(item))
         self.log.clear()
+
+    def news(self) -> list[str]:
+        """What came and went, ControllerRevisions apart."""
+        return [entry for entry in self.log if "ControllerRevision/" not in entry]
 
     def all(self, kind: str) -> list[Obj]:
         return [item for (k, _), item in self.objects.items() if k == kind]
@@ -41,20 +53,26 @@ class World:
             case Create(object=item):
                 self.serial += 1
                 item = copy.deepcopy(item)
-                item["metadata"] |= {"uid": f"u{self.serial}", "generation": 1, "creationTimestamp": f"{self.serial:06}"}
+                stamp = format_time(NOW + timedelta(microseconds=self.serial) if item["kind"] == "CronJob" else self.now)
+                item["metadata"] |= {"uid": f"u{self.serial}", "generation": 1, "creationTimestamp": stamp}
                 assert (item["kind"], item["metadata"]["name"]) not in self.objects
                 self.objects[item["kind"], item["metadata"]["name"]] = item
                 self.log.append(f"+{item['kind']}/{item['metadata']['name']}")
             case Patch(kind=kind, name=name, patch=patch):
-                self.objects[kind, name]["spec"] |= patch["spec"]
-                self.objects[kind, name]["metadata"]["generation"] += 1
+                live = self.objects[kind, name]
+                live |= {key: merge_patch(live.get(key, {}), value) for key, value in patch.items()}
+                live["metadata"]["generation"] += "spec" in patch
             case Status(kind=kind, name=name, status=status):
-                live = self.objects[kind, name].setdefault("status", {})
-                live |= status
+                live = self.objects[kind, name]
+                live["status"] = merge_patch(live.get("status", {}), status)
             case Delete(kind=kind, name=name, uid=uid):
                 assert self.objects[kind, name]["metadata"]["uid"] == uid
                 del self.objects[kind, name]
                 self.log.append(f"-{kind}/{name}")
+            case Note(object=item, reason=reason, message=message):
+                self.notes.append(f"{item['kind']} {reason}: {message}")
+            case Again(after=after):
+                self.waits.append(after)
 
     def step(self) -> int:
         actions: list[Action] = []
@@ -64,13 +82,19 @@ class World:
         for item in self.all("ReplicaSet"):
             actions += reconcile_replica_set(item, pods, self.now)
         for item in self.all("StatefulSet"):
-            actions += reconcile_stateful_set(item, pods, self.all("PersistentVolumeClaim"), self.now)
+            actions += reconcile_stateful_set(
+                item, pods, self.all("PersistentVolumeClaim"), self.all("ControllerRevision"), self.now
+            )
         for item in self.all("DaemonSet"):
-            actions += reconcile_daemon_set(item, pods, self.now)
+            actions += reconcile_daemon_set(item, pods, self.all("ControllerRevision"), self.now)
         for item in self.all("Job"):
             actions += reconcile_job(item, pods, self.now)
+        for item in self.all("CronJob"):
+            actions += reconcile_cron_job(item, self.all("Job"), self.now)
+        self.waits.clear()
         for action in actions:
             self.carry_out(action)
+        actions = [action for action in actions if not isinstance(action, Again | Note)]
         for pod in self.all("Pod"):
             pod["status"] = self.kubelet(pod)
         return len(actions)
@@ -80,6 +104,15 @@ class World:
             if not self.step():
                 return
         raise AssertionError(f"not settled: {self.log}")
+
+    def wait(self) -> None:
+        """Let the time pass that somebody waits for."""
+        self.now += min(self.waits)
+        self.settle()
+
+    def pods(self) -> list[str]:
+        """What came and went, Pods alone, by their image."""
+        return sorted(pod["spec"]["containers"][0]["image"] for pod in self.all("Pod"))
 
 
 def running(pod: Obj) -> Obj:
@@ -94,11 +127,35 @@ def done(pod: Obj) -> Obj:
     return {"phase": "Succeeded", "conditions": []}
 
 
+def broken(pod: Obj) -> Obj:
+    """Failed, when it was made."""
+    ended = {"exitCode": 1, "finishedAt": pod["metadata"]["creationTimestamp"]}
+    return {"phase": "Failed", "conditions": [], "containerStatuses": [{"name": "c", "state": {"terminated": ended}}]}
+
+
+def change(world: World, name: str, image: str, kind: str = "Deployment") -> None:
+    """Give a workload another template."""
+    item = world.one(kind, name)
+    template = copy.deepcopy(item["spec"]["template"])
+    template["spec"]["containers"][0]["image"] = image
+    item["spec"]["template"] = template
+    item["metadata"]["generation"] += 1
+
+
+def progressing(world: World) -> tuple[str, str]:
+    """What the Deployment says of its rollout."""
+    return next(
+        (c["status"], c["reason"]) for c in world.one("Deployment", "web")["status"]["conditions"] if c["type"] == "Progressing"
+    )
+
+
 def workload(kind: str, name: str = "web", **spec: Any) -> Obj:
     labels = {"app": name}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "v1"}]}}
     api = "batch/v1" if kind == "Job" else "apps/v1"
     selector = {} if kind == "Job" else {"selector": {"matchLabels": labels}}
+    if kind == "Deployment":
+        spec = {"progressDeadlineSeconds": 600, **spec}
     return {
         "apiVersion": api,
         "kind": kind,
@@ -137,7 +194,7 @@ def test_a_pod_carries_labels_owner_and_node() -> None:
     assert pod["spec"]["nodeName"] == "sandbox"
 
 
-def test_a_rolling_update_takes_the_old_pods_away_last() -> None:
+def test_a_rolling_update_replaces_one_pod_after_the_other() -> None:
     world = World(workload("Deployment", replicas=2))
     world.settle()
     deployment = world.one("Deployment", "web")
@@ -145,7 +202,7 @@ def test_a_rolling_update_takes_the_old_pods_away_last() -> None:
     world.log.clear()
     world.settle()
     pods = [entry[0] for entry in world.log if "Pod/" in entry]
-    assert pods == ["+", "+", "-", "-"]
+    assert pods == ["+", "-", "+", "-"]
     assert {pod["spec"]["containers"][0]["image"] for pod in world.all("Pod")} == {"v2"}
     assert len(world.all("ReplicaSet")) == 2
 
@@ -156,7 +213,7 @@ def test_an_update_that_never_gets_ready_keeps_the_old_pods() -> None:
     world.kubelet = lambda pod: running(pod) if pod["spec"]["containers"][0]["image"] == "v1" else unready(pod)
     world.one("Deployment", "web")["spec"]["template"]["spec"]["containers"][0]["image"] = "v2"
     world.settle()
-    assert sorted(pod["spec"]["containers"][0]["image"] for pod in world.all("Pod")) == ["v1", "v1", "v2", "v2"]
+    assert sorted(pod["spec"]["containers"][0]["image"] for pod in world.all("Pod")) == ["v1", "v1", "v2"]
     assert world.one("Deployment", "web")["status"]["conditions"][1]["reason"] == "ReplicaSetUpdated"
 
 
@@ -193,7 +250,7 @@ def test_a_lost_pod_is_replaced() -> None:
 def test_stateful_pods_come_one_after_the_other_and_keep_their_claims() -> None:
     world = World(workload("StatefulSet", "db", replicas=2, volumeClaimTemplates=[{"metadata": {"name": "data"}, "spec": {}}]))
     world.settle()
-    assert world.log == [
+    assert world.news() == [
         "+PersistentVolumeClaim/data-db-0",
         "+Pod/db-0",
         "+PersistentVolumeClaim/data-db-1",
@@ -209,7 +266,7 @@ def test_stateful_pods_come_one_after_the_other_and_keep_their_claims() -> None:
 def test_the_second_stateful_pod_waits_for_the_first() -> None:
     world = World(workload("StatefulSet", "db", replicas=2), kubelet=unready)
     world.settle()
-    assert world.log == ["+Pod/db-0"]
+    assert world.news() == ["+Pod/db-0"]
 
 
 def test_stateful_pods_are_updated_from_the_last_to_the_first() -> None:
@@ -218,7 +275,7 @@ def test_stateful_pods_are_updated_from_the_last_to_the_first() -> None:
     world.one("StatefulSet", "db")["spec"]["template"]["spec"]["containers"][0]["image"] = "v2"
     world.log.clear()
     world.settle()
-    assert world.log == ["-Pod/db-1", "+Pod/db-1", "-Pod/db-0", "+Pod/db-0"]
+    assert world.news() == ["-Pod/db-1", "+Pod/db-1", "-Pod/db-0", "+Pod/db-0"]
 
 
 @pytest.mark.parametrize(("selector", "pods"), [({}, 1), ({"kubernetes.io/os": "linux"}, 1), ({"disk": "ssd"}, 0)])
@@ -250,10 +307,15 @@ def test_a_job_completes() -> None:
 
 
 def test_a_job_gives_up_after_its_backoff_limit() -> None:
-    world = World(workload("Job", backoffLimit=2), kubelet=lambda pod: {"phase": "Failed"})
+    world = World(workload("Job", backoffLimit=2), kubelet=broken)
     world.settle()
+    delays = []
+    while world.waits:
+        delays.append(min(world.waits).total_seconds())
+        world.wait()
     job = world.one("Job", "web")
-    assert len(world.all("Pod")) == 3
+    assert (len(world.all("Pod")), delays) == (3, [10.0, 20.0])
+    assert world.notes[-1] == "Job BackoffLimitExceeded: Job has reached the specified backoff limit"
     assert job["status"]["conditions"][-1]["reason"] == "BackoffLimitExceeded"
 
 
@@ -278,3 +340,299 @@ def test_nothing_is_done_for_an_object_that_is_going(kind: str) -> None:
     item["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     world = World(item)
     assert world.step() == 0
+
+
+def test_surge_and_unavailability_bound_an_update() -> None:
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1}}
+    world = World(workload("Deployment", replicas=4, strategy=rolling))
+    world.settle()
+    change(world, "web", "v2")
+    seen = set()
+    while world.step():
+        ready = sum(pod["status"]["conditions"][0]["status"] == "True" for pod in world.all("Pod") if "status" in pod)
+        seen.add((len(world.all("Pod")) <= 5, ready >= 3))
+    assert (seen, world.pods()) == ({(True, True)}, ["v2"] * 4)
+
+
+def test_a_pod_counts_as_available_only_after_its_time() -> None:
+    world = World(workload("Deployment", replicas=1, minReadySeconds=30))
+    world.kubelet = lambda pod: {
+        "phase": "Running",
+        "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": pod["metadata"]["creationTimestamp"]}],
+    }
+    world.settle()
+    status = world.one("Deployment", "web")["status"]
+    assert (status["readyReplicas"], status.get("availableReplicas", 0)) == (1, 0)
+    world.wait()
+    assert (world.now - NOW, world.one("Deployment", "web")["status"]["availableReplicas"]) == (timedelta(seconds=30), 1)
+
+
+def test_a_rollback_finds_the_replica_set_that_was_there_and_gives_it_the_next_revision() -> None:
+    world = World(workload("Deployment", replicas=1))
+    world.settle()
+    (first,) = world.all("ReplicaSet")
+    change(world, "web", "v2")
+    world.settle()
+    assert world.one("Deployment", "web")["metadata"]["annotations"][REVISION] == "2"
+    # kubectl takes the template out of the ReplicaSet, without the label that tells it from others.
+    template = copy.deepcopy(first["spec"]["template"])
+    del template["metadata"]["labels"][HASH_LABEL]
+    world.one("Deployment", "web")["spec"]["template"] = template
+    world.settle()
+    revisions = {item["metadata"]["name"]: item["metadata"]["annotations"][REVISION] for item in world.all("ReplicaSet")}
+    assert (revisions[first["metadata"]["name"]], sorted(revisions.values()), world.pods()) == ("3", ["2", "3"], ["v1"])
+    assert world.one("Deployment", "web")["metadata"]["annotations"][REVISION] == "3"
+
+
+def test_few_old_replica_sets_are_kept() -> None:
+    world = World(workload("Deployment", replicas=1, revisionHistoryLimit=1))
+    for image in ("v2", "v3", "v4"):
+        world.settle()
+        change(world, "web", image)
+    world.settle()
+    assert sorted(item["metadata"]["annotations"][REVISION] for item in world.all("ReplicaSet")) == ["3", "4"]
+
+
+def test_a_paused_deployment_keeps_its_template_and_scales() -> None:
+    world = World(workload("Deployment", replicas=1))
+    world.settle()
+    world.one("Deployment", "web")["spec"] |= {"paused": True, "replicas": 2}
+    change(world, "web", "v2")
+    world.settle()
+    assert (world.pods(), progressing(world)) == (["v1", "v1"], ("Unknown", "DeploymentPaused"))
+    world.one("Deployment", "web")["spec"]["paused"] = False
+    world.settle()
+    assert (world.pods(), progressing(world)) == (["v2", "v2"], ("True", "NewReplicaSetAvailable"))
+
+
+def test_a_rollout_that_takes_too_long_says_so_and_may_still_succeed() -> None:
+    world = World(workload("Deployment", replicas=1), kubelet=unready)
+    world.settle()
+    assert progressing(world) == ("True", "ReplicaSetUpdated")
+    world.wait()
+    assert (world.now - NOW, progressing(world)) == (timedelta(seconds=600), ("False", "ProgressDeadlineExceeded"))
+    world.kubelet = running
+    world.step()
+    world.settle()
+    assert progressing(world) == ("True", "NewReplicaSetAvailable")
+
+
+def test_scaling_is_told() -> None:
+    world = World(workload("Deployment", replicas=1))
+    world.settle()
+    (name,) = (item["metadata"]["name"] for item in world.all("ReplicaSet"))
+    (pod,) = (item["metadata"]["name"] for item in world.all("Pod"))
+    assert world.notes == [
+        f"Deployment ScalingReplicaSet: Scaled up replica set {name} from 0 to 1",
+        f"ReplicaSet SuccessfulCreate: Created pod: {pod}",
+    ]
+
+
+def test_pods_below_the_partition_keep_the_old_template_even_when_they_are_lost() -> None:
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}
+    world = World(workload("StatefulSet", "db", replicas=2, updateStrategy=strategy))
+    world.settle()
+    change(world, "db", "v2", "StatefulSet")
+    world.settle()
+    del world.objects["Pod", "db-0"]
+    world.settle()
+    images = {pod["metadata"]["name"]: pod["spec"]["containers"][0]["image"] for pod in world.all("Pod")}
+    status = world.one("StatefulSet", "db")["status"]
+    assert images == {"db-0": "v1", "db-1": "v2"}
+    assert (status["updatedReplicas"], status["currentReplicas"]) == (1, 1)
+    assert status["currentRevision"] != status["updateRevision"]
+
+
+def test_parallel_stateful_pods_come_at_once_and_go_at_once() -> None:
+    world = World(workload("StatefulSet", "db", replicas=3, podManagementPolicy="Parallel"), kubelet=unready)
+    world.settle()
+    assert world.news() == ["+Pod/db-0", "+Pod/db-1", "+Pod/db-2"]
+    world.log.clear()
+    world.one("StatefulSet", "db")["spec"]["replicas"] = 1
+    world.settle()
+    assert sorted(world.news()) == ["-Pod/db-1", "-Pod/db-2"]
+
+
+def test_stateful_pods_go_from_the_last_to_the_first() -> None:
+    world = World(workload("StatefulSet", "db", replicas=3))
+    world.settle()
+    world.log.clear()
+    world.one("StatefulSet", "db")["spec"]["replicas"] = 1
+    world.settle()
+    assert world.news() == ["-Pod/db-2", "-Pod/db-1"]
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet"])
+def test_templates_are_remembered_as_revisions(kind: str) -> None:
+    world = World(workload(kind))
+    world.settle()
+    before = copy.deepcopy(world.one(kind, "web")["spec"]["template"])
+    change(world, "web", "v2", kind)
+    world.settle()
+    found = {item["revision"]: item["data"]["spec"]["template"] for item in world.all("ControllerRevision")}
+    assert found == {1: {**before, "$patch": "replace"}, 2: {**world.one(kind, "web")["spec"]["template"], "$patch": "replace"}}
+    world.one(kind, "web")["spec"]["template"] = before
+    world.settle()
+    assert sorted(item["revision"] for item in world.all("ControllerRevision")) == [2, 3]
+    assert world.pods() == ["v1"]
+
+
+def test_a_job_ends_when_its_time_is_over() -> None:
+    world = World(workload("Job", activeDeadlineSeconds=60))
+    world.settle()
+    world.wait()
+    job = world.one("Job", "web")
+    assert (world.now - NOW, [c["reason"] for c in job["status"]["conditions"]], world.all("Pod")) == (
+        timedelta(seconds=60),
+        ["DeadlineExceeded", "DeadlineExceeded"],
+        [],
+    )
+
+
+def test_a_suspended_job_begins_when_it_is_resumed() -> None:
+    world = World(workload("Job", suspend=True))
+    world.settle()
+    job = world.one("Job", "web")
+    assert [(c["type"], c["status"], c["reason"]) for c in job["status"]["conditions"]] == [
+        ("Suspended", "True", "JobSuspended")
+    ]
+    job["spec"]["suspend"] = False
+    world.settle()
+    assert [(c["status"], c["reason"]) for c in job["status"]["conditions"]] == [("False", "JobResumed")]
+    assert (job["status"]["active"], job["status"]["startTime"]) == (1, "2026-01-01T00:00:00Z")
+
+
+def test_an_indexed_job_has_a_pod_for_each_index() -> None:
+    world = World(workload("Job", completions=3, parallelism=2, completionMode="Indexed"), kubelet=done)
+    world.settle()
+    indexes = sorted(pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"] for pod in world.all("Pod"))
+    assert (indexes, world.one("Job", "web")["status"]["completedIndexes"]) == (["0", "1", "2"], "0-2")
+
+
+def cron_job(**spec: Any) -> Obj:
+    job = workload("Job")["spec"]
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": "tick", "namespace": "ns"},
+        "spec": {"schedule": "*/5 * * * *", "jobTemplate": {"spec": job}, **spec},
+    }
+
+
+def started(world: World) -> list[int]:
+    """At which minutes the Jobs that are there were due."""
+    return sorted(int(job["metadata"]["name"].rpartition("-")[2]) - int(NOW.timestamp()) // 60 for job in world.all("Job"))
+
+
+def test_a_cron_job_makes_a_job_each_time_it_is_due_and_keeps_the_last_three() -> None:
+    world = World(cron_job(), kubelet=done)
+    world.settle()
+    assert (started(world), world.waits) == ([], [timedelta(minutes=5)])
+    for _ in range(5):
+        world.wait()
+    assert started(world) == [15, 20, 25]
+    status = world.one("CronJob", "tick")["status"]
+    assert (status["lastScheduleTime"], status["lastSuccessfulTime"]) == ("2026-01-01T00:25:00Z", "2026-01-01T00:25:00Z")
+
+
+@pytest.mark.parametrize(("policy", "expected"), [("Allow", [5, 10, 15]), ("Forbid", [5]), ("Replace", [15])])
+def test_a_cron_job_that_is_late_does_as_it_was_told(policy: str, expected: list[int]) -> None:
+    world = World(cron_job(concurrencyPolicy=policy))
+    world.settle()
+    for _ in range(3):
+        world.wait()
+    assert started(world) == expected
+
+
+def test_a_cron_job_catches_up_with_the_last_time_alone() -> None:
+    world = World(cron_job(), kubelet=done)
+    world.now += timedelta(hours=2, minutes=1)
+    world.settle()
+    assert started(world) == [120]
+
+
+def test_a_cron_job_does_not_begin_too_late() -> None:
+    world = World(cron_job(startingDeadlineSeconds=30), kubelet=done)
+    world.now += timedelta(minutes=6)
+    world.settle()
+    assert started(world) == []
+
+
+def test_a_suspended_cron_job_does_nothing() -> None:
+    world = World(cron_job(suspend=True))
+    world.now += timedelta(minutes=6)
+    world.settle()
+    assert (started(world), world.waits) == ([], [])
+
+
+def test_a_schedule_is_in_its_time_zone() -> None:
+    world = World(cron_job(schedule="0 9 * * *", timeZone="Asia/Tokyo"))
+    world.settle()
+    assert world.waits == [timedelta(days=1)]
+
+
+def claim(**spec: Any) -> Obj:
+    requests = {"requests": {"storage": "1Gi"}}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data", "namespace": "ns", "uid": "u"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": requests, **spec},
+    }
+
+
+def test_a_claim_gets_the_default_class_and_then_a_volume() -> None:
+    patch = Patch("PersistentVolumeClaim", "ns", "data", {"spec": {"storageClassName": "standard"}})
+    assert reconcile_claim(claim(), [storage_class()], NOW) == [patch]
+    made, bound, _, status = reconcile_claim(claim(storageClassName="standard"), [], NOW)
+    assert isinstance(made, Create)
+    assert (made.object["spec"]["storageClassName"], made.object["spec"]["claimRef"]["name"]) == ("standard", "data")
+    assert bound == Patch("PersistentVolumeClaim", "ns", "data", {"spec": {"volumeName": "pvc-u"}})
+    capacity = {"storage": "1Gi"}
+    wanted = {"phase": "Bound", "accessModes": ["ReadWriteOnce"], "capacity": capacity}
+    assert status == Status("PersistentVolumeClaim", "ns", "data", wanted)
+
+
+def test_a_claim_without_a_class_waits_where_none_is_the_default() -> None:
+    (note,) = reconcile_claim(claim(), [], NOW)
+    assert isinstance(note, Note)
+    assert (note.reason, note.message) == (
+        "FailedBinding",
+        "no persistent volumes available for this claim and no storage class is set",
+    )
+
+
+def test_a_service_leads_to_the_pods_that_it_selects() -> None:
+    labels = {"app": "web"}
+    ports = [{"name": "http", "port": 80, "targetPort": "web"}]
+    service: Obj = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web", "namespace": "ns", "uid": "s"},
+        "spec": {"selector": labels, "ports": ports},
+    }
+
+    def pod(name: str, status: Obj, **labels: str) -> Obj:
+        containers = [{"name": "c", "ports": [{"name": "web", "containerPort": 8080}]}]
+        return {
+            "metadata": {"name": name, "namespace": "ns", "uid": name, "labels": labels},
+            "spec": {"nodeName": "sandbox", "containers": containers},
+            "status": {**status, "podIP": f"10.0.0.{len(name)}"},
+        }
+
+    pods = [pod("a", running({}), app="web"), pod("bb", unready({}), app="web"), pod("ccc", running({}), app="other")]
+    slice_, legacy = (a.object for a in reconcile_endpoints(service, pods, [], None) if isinstance(a, Create))
+    assert slice_["metadata"]["labels"]["kubernetes.io/service-name"] == "web"
+    assert slice_["ports"] == [{"name": "http", "port": 8080, "protocol": "TCP"}]
+    assert [(e["addresses"], e["conditions"]["ready"]) for e in slice_["endpoints"]] == [
+        (["10.0.0.1"], True),
+        (["10.0.0.2"], False),
+    ]
+    (subset,) = legacy["subsets"]
+    assert ([a["ip"] for a in subset["addresses"]], [a["ip"] for a in subset["notReadyAddresses"]]) == (
+        ["10.0.0.1"],
+        ["10.0.0.2"],
+    )
+    assert reconcile_endpoints(service, pods, [slice_], legacy) == []
+    gone = reconcile_endpoints(service, [], [slice_], legacy)
+    assert gone[1] == Patch("Endpoints", "ns", "web", {"subsets": []})

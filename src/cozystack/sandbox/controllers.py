@@ -6,24 +6,45 @@ because a store was a moment behind, meets ``AlreadyExists`` and does no harm.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
 from cozystack.api.meta import Key
 from cozystack.api.resources import Resource
-from cozystack.kube import Client, Informer
+from cozystack.kube import Client, Informer, key_of
 from cozystack.kube.clock import Clock
 from cozystack.kube.errors import AlreadyExists, Conflict, NotFound
-from cozystack.runtime import Controller, Done, RequeueAfter, Result, Service
+from cozystack.runtime import Controller, Done, EventRecorder, RequeueAfter, Result, Service
 from cozystack.sandbox import kinds
-from cozystack.sandbox.workloads.actions import Action, Create, Delete, Obj, Patch, Status, controller_uid
-from cozystack.sandbox.workloads.deployments import reconcile_deployment, reconcile_replica_set
-from cozystack.sandbox.workloads.jobs import expiry, finished, reconcile_job
+from cozystack.sandbox.workloads.actions import (
+    Action,
+    Again,
+    Create,
+    Delete,
+    Note,
+    Obj,
+    Patch,
+    Status,
+    controller_uid,
+)
+from cozystack.sandbox.workloads.cronjobs import reconcile_cron_job
+from cozystack.sandbox.workloads.deployments import reconcile_deployment
+from cozystack.sandbox.workloads.endpoints import SERVICE_LABEL, reconcile_endpoints
+from cozystack.sandbox.workloads.jobs import reconcile_job
+from cozystack.sandbox.workloads.replicas import reconcile_replica_set
 from cozystack.sandbox.workloads.sets import reconcile_daemon_set, reconcile_stateful_set
-from cozystack.sandbox.workloads.surroundings import reconcile_api_service, reconcile_claim, reconcile_service
+from cozystack.sandbox.workloads.surroundings import (
+    reconcile_api_service,
+    reconcile_claim,
+    reconcile_service,
+    storage_class,
+)
 
-OWNER_INDEX = "owner"
+OWNER_INDEX, NAMESPACE_INDEX, SERVICE_INDEX = "owner", "namespace", "service"
+_SOONEST = 0.05
 
 
 class Workloads:
@@ -36,10 +57,16 @@ class Workloads:
         self._pods = pods
         self._informers: list[Informer[Obj]] = []
         self._controllers: list[Controller] = []
+        self._recorders: dict[str, EventRecorder] = {}
+        self._news = asyncio.Event()
         pods.store.index(OWNER_INDEX, _owner_index)
-        replica_sets = self._informer(kinds.REPLICA_SETS)
-        replica_sets.store.index(OWNER_INDEX, _owner_index)
-        claims = self._informer(kinds.CLAIMS)
+        pods.store.index(NAMESPACE_INDEX, _namespace_index)
+        replica_sets, revisions, jobs = (
+            self._informer(kind, OWNER_INDEX, _owner_index) for kind in (kinds.REPLICA_SETS, kinds.REVISIONS, kinds.JOBS)
+        )
+        claims = self._informer(kinds.CLAIMS, NAMESPACE_INDEX, _namespace_index)
+        classes, services = self._informer(kinds.STORAGE_CLASSES), self._informer(kinds.SERVICES)
+        slices, endpoints = self._informer(kinds.SLICES, SERVICE_INDEX, _service_index), self._informer(kinds.ENDPOINTS)
         deployments = self._kind(
             kinds.DEPLOYMENTS, lambda item: reconcile_deployment(item, self._owned(replica_sets, item), clock.now())
         )
@@ -49,25 +76,86 @@ class Workloads:
             lambda item: reconcile_replica_set(item, self._owned(pods, item), clock.now()),
             informer=replica_sets,
         )
-        self._with_pods(
+        stateful_sets = self._with_pods(
             kinds.STATEFUL_SETS,
-            lambda item: reconcile_stateful_set(item, self._owned(pods, item), list(claims.store.objects()), clock.now()),
+            lambda item: reconcile_stateful_set(
+                item,
+                self._owned(pods, item),
+                claims.store.by(NAMESPACE_INDEX, item["metadata"]["namespace"]),
+                self._owned(revisions, item),
+                clock.now(),
+            ),
         )
-        self._with_pods(kinds.DAEMON_SETS, lambda item: reconcile_daemon_set(item, self._owned(pods, item), clock.now()))
-        self._with_pods(kinds.JOBS, lambda item: reconcile_job(item, self._owned(pods, item), clock.now()))
-        self._kind(kinds.CLAIMS, lambda item: reconcile_claim(item, clock.now()), informer=claims)
-        self._kind(kinds.SERVICES, lambda item: reconcile_service(item, clock.now()))
+        stateful_sets.watch(revisions, lambda item: _owner_key(item, "StatefulSet"))
+        daemon_sets = self._with_pods(
+            kinds.DAEMON_SETS,
+            lambda item: reconcile_daemon_set(item, self._owned(pods, item), self._owned(revisions, item), clock.now()),
+        )
+        daemon_sets.watch(revisions, lambda item: _owner_key(item, "DaemonSet"))
+        self._with_pods(kinds.JOBS, lambda item: reconcile_job(item, self._owned(pods, item), clock.now()), informer=jobs)
+        cron_jobs = self._kind(kinds.CRON_JOBS, lambda item: reconcile_cron_job(item, self._owned(jobs, item), clock.now()))
+        cron_jobs.watch(jobs, lambda item: _owner_key(item, "CronJob"))
+        claim_controller = self._kind(
+            kinds.CLAIMS, lambda item: reconcile_claim(item, list(classes.store.objects()), clock.now()), informer=claims
+        )
+        claim_controller.watch(classes, lambda _: [key_of(claim) for claim in claims.store.objects()])
+        self._kind(kinds.SERVICES, lambda item: reconcile_service(item, clock.now()), informer=services)
+        leading = self._kind(
+            kinds.SERVICES,
+            lambda item: reconcile_endpoints(
+                item,
+                pods.store.by(NAMESPACE_INDEX, item["metadata"]["namespace"]),
+                slices.store.by(SERVICE_INDEX, (item["metadata"]["namespace"], item["metadata"]["name"])),
+                endpoints.store.get(key_of(item)),
+            ),
+            informer=services,
+            name="endpoints",
+        )
+        services.store.index(NAMESPACE_INDEX, _namespace_index)
+        leading.watch(pods, lambda pod: _selecting(services.store.by(NAMESPACE_INDEX, pod["metadata"]["namespace"]), pod))
+        leading.watch(slices, _service_of)
+        leading.watch(endpoints, lambda item: [key_of(item)])
         self._kind(kinds.API_SERVICES, lambda item: reconcile_api_service(item, clock.now()))
 
     def services(self) -> list[Service]:
         """What has to run: informers first, then controllers."""
         return [
+            Service("default storage class", self._furnish),
+            Service("events of workloads", self._tell),
             *(Service(f"watch {informer.resource}", informer.run) for informer in self._informers),
             *(Service(f"controller {c.name}", c.run, c.stop) for c in self._controllers),
         ]
 
-    def _informer(self, resource: Resource[dict[str, Any]]) -> Informer[Obj]:
+    async def _furnish(self) -> None:
+        """Make the storage class that a cluster has, once; then there is nothing to do."""
+        with contextlib.suppress(AlreadyExists):
+            await self._client.create(kinds.STORAGE_CLASSES, storage_class())
+        await asyncio.Event().wait()
+
+    async def _tell(self) -> None:
+        """Write the Events of all controllers."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            for recorder in list(self._recorders.values()):
+                await recorder.flush()
+
+    def note(self, note: Note) -> None:
+        """Queue an Event, in the name of its controller."""
+        recorder = self._recorders.get(note.component)
+        if recorder is None:
+            recorder = EventRecorder(self._client, component=note.component, instance="sandbox", clock=self._clock)
+            self._recorders[note.component] = recorder
+        resource = kinds.BY_KIND[note.object["kind"]]
+        recorder.emit(resource, note.object, "Warning" if note.warning else "Normal", note.reason, note.message)
+        self._news.set()
+
+    def _informer(
+        self, resource: Resource[dict[str, Any]], index: str = "", values: Callable[[Obj], list[Any]] = lambda _: []
+    ) -> Informer[Obj]:
         informer = Informer(self._client, resource)
+        if index:
+            informer.store.index(index, values)
         self._informers.append(informer)
         return informer
 
@@ -80,6 +168,7 @@ class Workloads:
         decide: Callable[[Obj], Sequence[Action]],
         *,
         informer: Informer[Obj] | None = None,
+        name: str = "",
     ) -> Controller:
         source = informer or self._informer(resource)
 
@@ -88,14 +177,18 @@ class Workloads:
             if item is None:
                 return Done()
             item = {"apiVersion": resource.api_version, "kind": resource.kind, **item}
+            soonest: float | None = None
             for action in decide(item):
-                await carry_out(self._client, action)
-            if resource is kinds.JOBS and finished(item):
-                left = expiry(item, self._clock.now())
-                return RequeueAfter(max(0.1, left.total_seconds())) if left is not None else Done()
-            return Done()
+                match action:
+                    case Note():
+                        self.note(action)
+                    case Again(after=after):
+                        soonest = min(after.total_seconds(), soonest if soonest is not None else after.total_seconds())
+                    case _:
+                        await carry_out(self._client, action)
+            return RequeueAfter(max(_SOONEST, soonest)) if soonest is not None else Done()
 
-        controller = Controller(resource.plural, reconcile, clock=self._clock, random=self._random)
+        controller = Controller(name or resource.plural, reconcile, clock=self._clock, random=self._random)
         controller.watch(source)
         self._controllers.append(controller)
         return controller
@@ -106,12 +199,13 @@ class Workloads:
         decide: Callable[[Obj], Sequence[Action]],
         *,
         informer: Informer[Obj] | None = None,
-    ) -> None:
+    ) -> Controller:
         controller = self._kind(resource, decide, informer=informer)
         controller.watch(self._pods, lambda pod: _owner_key(pod, resource.kind))
+        return controller
 
 
-async def carry_out(client: Client, action: Action) -> None:
+async def carry_out(client: Client, action: Create | Patch | Status | Delete) -> None:
     """Do one action; what somebody else has done or undone meanwhile is no error."""
     try:
         match action:
@@ -130,6 +224,25 @@ async def carry_out(client: Client, action: Action) -> None:
 def _owner_index(item: Obj) -> list[str]:
     uid = controller_uid(item)
     return [uid] if uid else []
+
+
+def _namespace_index(item: Obj) -> list[str]:
+    return [item["metadata"].get("namespace", "")]
+
+
+def _service_index(item: Obj) -> list[tuple[str, str]]:
+    name = (item["metadata"].get("labels") or {}).get(SERVICE_LABEL)
+    return [(item["metadata"]["namespace"], name)] if name else []
+
+
+def _service_of(item: Obj) -> list[Key]:
+    return [Key(namespace, name) for namespace, name in _service_index(item)]
+
+
+def _selecting(services: list[Obj], pod: Obj) -> list[Key]:
+    """The Services that select a Pod."""
+    labels = (pod["metadata"].get("labels") or {}).items()
+    return [key_of(item) for item in services if (chosen := item["spec"].get("selector")) and chosen.items() <= labels]
 
 
 def _owner_key(item: Obj, kind: str) -> list[Key]:

@@ -16,7 +16,12 @@ DEPLOYMENTS: Final = untyped("apps", "v1", "Deployment", "deployments")
 REPLICA_SETS: Final = untyped("apps", "v1", "ReplicaSet", "replicasets")
 STATEFUL_SETS: Final = untyped("apps", "v1", "StatefulSet", "statefulsets")
 DAEMON_SETS: Final = untyped("apps", "v1", "DaemonSet", "daemonsets")
+REVISIONS: Final = untyped("apps", "v1", "ControllerRevision", "controllerrevisions")
 JOBS: Final = untyped("batch", "v1", "Job", "jobs")
+CRON_JOBS: Final = untyped("batch", "v1", "CronJob", "cronjobs")
+ENDPOINTS: Final = untyped("", "v1", "Endpoints", "endpoints")
+SLICES: Final = untyped("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
+STORAGE_CLASSES: Final = untyped("storage.k8s.io", "v1", "StorageClass", "storageclasses", namespaced=False)
 API_SERVICES: Final = untyped("apiregistration.k8s.io", "v1", "APIService", "apiservices", namespaced=False)
 
 BY_KIND: Final[dict[str, Resource[dict[str, Any]]]] = {
@@ -31,7 +36,12 @@ BY_KIND: Final[dict[str, Resource[dict[str, Any]]]] = {
         REPLICA_SETS,
         STATEFUL_SETS,
         DAEMON_SETS,
+        REVISIONS,
         JOBS,
+        CRON_JOBS,
+        ENDPOINTS,
+        SLICES,
+        STORAGE_CLASSES,
         API_SERVICES,
     )
 }

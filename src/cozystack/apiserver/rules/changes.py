@@ -129,9 +129,11 @@ def _claim_errors(old: Obj, new: Obj) -> list[FieldError]:
     if not before.get("volumeName"):
         before.pop("volumeName", None)
         after.pop("volumeName", None)
-    for name in ("volumeAttributesClassName",):
-        before.pop(name, None)
-        after.pop(name, None)
+    before.pop("volumeAttributesClassName", None)
+    after.pop("volumeAttributesClassName", None)
+    if "storageClassName" not in before:
+        # It gets the class that became the default later.
+        after.pop("storageClassName", None)
     if (old.get("status") or {}).get("phase") == "Bound":
         before["resources"] = {**(before.get("resources") or {}), "requests": (after.get("resources") or {}).get("requests")}
     if before != after:

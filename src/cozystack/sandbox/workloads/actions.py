@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from cozystack.api.meta import JSON
-from cozystack.api.time import format_time
+from cozystack.api.time import format_time, parse_time
 
 Obj: TypeAlias = dict[str, Any]
 
@@ -47,10 +47,29 @@ class Delete:
     uid: str
 
 
-Action: TypeAlias = Create | Patch | Status | Delete
+@dataclass(frozen=True, slots=True)
+class Note:
+    """An Event about ``object``, as the controller ``component`` writes it."""
+
+    object: Obj
+    component: str
+    reason: str
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Look at the object again after a time, whether or not anything has changed."""
+
+    after: timedelta
+
+
+Action: TypeAlias = Create | Patch | Status | Delete | Note | Again
 
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 NODE = "sandbox"
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def short_hash(value: JSON, length: int = 10) -> str:
@@ -98,6 +117,27 @@ def is_deleting(item: Obj) -> bool:
 
 def is_ready(pod: Obj) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in pod.get("status", {}).get("conditions", ()))
+
+
+def ready_since(pod: Obj) -> datetime | None:
+    """Since when a Pod is ready, nothing when it is not."""
+    for entry in pod.get("status", {}).get("conditions", ()):
+        if entry["type"] == "Ready" and entry["status"] == "True":
+            return parse_time(entry["lastTransitionTime"]) if "lastTransitionTime" in entry else _LONG_AGO
+    return None
+
+
+def available(pods: list[Obj], seconds: int, now: datetime) -> tuple[int, list[Action]]:
+    """How many Pods have been ready for some seconds, and when to count again."""
+    if not seconds:
+        return sum(is_ready(pod) for pod in pods), []
+    moments = [since + timedelta(seconds=seconds) for pod in pods if (since := ready_since(pod)) is not None]
+    later = [moment - now for moment in moments if moment > now]
+    return len(moments) - len(later), [Again(min(later))] if later else []
+
+
+def has_ended(pod: Obj) -> bool:
+    return phase(pod) in ("Succeeded", "Failed")
 
 
 def phase(pod: Obj) -> str:

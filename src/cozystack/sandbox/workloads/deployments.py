@@ -1,116 +1,246 @@
-"""Deployments and their ReplicaSets.
+"""Deployments: one ReplicaSet for each template, and Pods that move from the old ones to the new one.
 
-A rolling update makes the new ReplicaSet whole, waits for its Pods, then scales the old ones down; ``Recreate`` goes the other
-way round. Surge is not counted finer than that.
+A rolling update keeps at least ``replicas - maxUnavailable`` Pods available and at most ``replicas + maxSurge`` in all;
+``Recreate`` takes every old Pod away first. A ReplicaSet is known by its template: a rollback finds the one of before, and
+gives it the next revision. What is not done as Kubernetes does it: scaling in the middle of a rollout goes to the new
+ReplicaSet alone, not to all in proportion.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from cozystack.api.time import format_time, parse_time
 from cozystack.sandbox.workloads.actions import (
     Action,
+    Again,
     Create,
+    Note,
     Obj,
     Patch,
     condition,
     delete,
     is_deleting,
-    is_ready,
     owned_by,
     owner,
-    phase,
-    pod_from,
     short_hash,
     status_action,
 )
 
 HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
+DESIRED = "deployment.kubernetes.io/desired-replicas"
+MOST = "deployment.kubernetes.io/max-replicas"
+_COMPONENT = "deployment-controller"
+# These speak of the Deployment itself.
+_NOT_COPIED = frozenset(("kubectl.kubernetes.io/last-applied-configuration", REVISION, DESIRED, MOST))
 
 
 def reconcile_deployment(deployment: Obj, replica_sets: list[Obj], now: datetime) -> list[Action]:
     """Actions for a Deployment, given the ReplicaSets of its namespace."""
     if is_deleting(deployment):
         return []
-    spec, meta = deployment["spec"], deployment["metadata"]
-    replicas = spec.get("replicas", 1)
     owned = [item for item in owned_by(deployment, replica_sets) if not is_deleting(item)]
-    template_hash = short_hash(spec["template"])
+    template_hash = short_hash(deployment["spec"]["template"])
     current = next((item for item in owned if item["metadata"]["labels"].get(HASH_LABEL) == template_hash), None)
     old = [item for item in owned if item is not current]
-    recreate = spec.get("strategy", {}).get("type") == "Recreate"
-    old_pods_left = any(item.get("status", {}).get("replicas", 0) or item["spec"].get("replicas", 1) for item in old)
+    paused = bool(deployment["spec"].get("paused"))
     actions: list[Action] = []
+    if paused:
+        actions += _scaled_while_paused(deployment, owned)
+    else:
+        actions += _rolled_out(deployment, template_hash, current, old)
+        actions += _revisions(deployment, current, old)
+    return actions + _status(deployment, current, old, now, paused=paused)
+
+
+def _rolled_out(deployment: Obj, template_hash: str, current: Obj | None, old: list[Obj]) -> list[Action]:
+    """One step on the way from the old ReplicaSets to the new one."""
+    wanted = _wanted(deployment)
+    surge, unavailable = _fenceposts(deployment)
+    recreate = deployment["spec"].get("strategy", {}).get("type") == "Recreate"
+    if recreate:
+        scaled = [action for item in old if _replicas(item) for action in _scale(deployment, item, 0)]
+        if scaled or any(_count(item, "replicas") for item in old):
+            return scaled
+        surge = 0
+    total = sum(map(_replicas, old)) + (_replicas(current) if current else 0)
+    room = max(0, wanted + surge - total)
     if current is None:
-        if not (recreate and old_pods_left):
-            revision = 1 + max((_revision(item) for item in old), default=0)
-            actions.append(Create(_replica_set(deployment, template_hash, replicas, revision)))
-    elif current["spec"].get("replicas") != replicas:
-        actions.append(_scale(current, replicas))
-    new_ready = current is not None and current.get("status", {}).get("readyReplicas", 0) >= replicas
-    for item in old:
-        if item["spec"].get("replicas", 1) and (recreate or new_ready):
-            actions.append(_scale(item, 0))
-    keep = spec.get("revisionHistoryLimit", 10)
-    idle = [item for item in old if not item["spec"].get("replicas", 1) and not item.get("status", {}).get("replicas", 0)]
-    actions += [delete(item) for item in sorted(idle, key=_revision)[: max(0, len(idle) - keep)]]
-    return actions + status_action(deployment, _status(deployment, current, old, replicas, meta.get("generation", 1), now))
+        first = wanted if not old else min(wanted, room)
+        revision = 1 + max(map(_revision, old), default=0)
+        made = _replica_set(deployment, template_hash, first, revision, wanted + surge)
+        return [Create(made), *([_scaled(deployment, made, 0, first)] if first else [])]
+    have = _replicas(current)
+    if have > wanted:
+        return _scale(deployment, current, wanted)
+    if have < wanted and room:
+        return _scale(deployment, current, min(wanted, have + room))
+    return _old_scaled_down(deployment, current, old, wanted - unavailable)
 
 
-def _status(deployment: Obj, current: Obj | None, old: list[Obj], replicas: int, generation: int, now: datetime) -> Obj:
-    counts = [item.get("status", {}) for item in ([current] if current else []) + old]
-    total = sum(count.get("replicas", 0) for count in counts)
-    ready = sum(count.get("readyReplicas", 0) for count in counts)
-    updated = current.get("status", {}).get("replicas", 0) if current else 0
-    updated_ready = current.get("status", {}).get("readyReplicas", 0) if current else 0
-    name = current["metadata"]["name"] if current else deployment["metadata"]["name"]
-    available = ready >= replicas
-    complete = updated_ready >= replicas and total == updated
-    conditions = [
-        condition(
-            deployment,
-            "Available",
-            available,
-            "MinimumReplicasAvailable" if available else "MinimumReplicasUnavailable",
-            f"Deployment {'has' if available else 'does not have'} minimum availability.",
-            now,
-            updated=True,
-        ),
-        condition(
-            deployment,
-            "Progressing",
-            True,
-            "NewReplicaSetAvailable" if complete else "ReplicaSetUpdated",
-            f'ReplicaSet "{name}" {"has successfully progressed" if complete else "is progressing"}.',
-            now,
-            updated=True,
-        ),
+def _old_scaled_down(deployment: Obj, current: Obj, old: list[Obj], least: int) -> list[Action]:
+    """Take old Pods away, as many as may go while ``least`` stay available: those that are not available first."""
+    sizes = {item["metadata"]["name"]: _replicas(item) for item in old}
+    total = sum(sizes.values()) + _replicas(current)
+    waiting = _replicas(current) - _count(current, "availableReplicas")
+    most = total - least - waiting
+    oldest_first = sorted(old, key=lambda item: item["metadata"].get("creationTimestamp", ""))
+    for item in oldest_first:
+        name = item["metadata"]["name"]
+        broken = min(sizes[name] - _count(item, "availableReplicas"), most)
+        if broken > 0:
+            sizes[name] -= broken
+            most -= broken
+    working = sum(min(_count(item, "availableReplicas"), sizes[item["metadata"]["name"]]) for item in old)
+    free = min(most, working + _count(current, "availableReplicas") - least)
+    for item in oldest_first:
+        name = item["metadata"]["name"]
+        gone = min(sizes[name], free)
+        if gone > 0:
+            sizes[name] -= gone
+            free -= gone
+    return [
+        action
+        for item in oldest_first
+        if sizes[item["metadata"]["name"]] != _replicas(item)
+        for action in _scale(deployment, item, sizes[item["metadata"]["name"]])
     ]
+
+
+def _scaled_while_paused(deployment: Obj, owned: list[Obj]) -> list[Action]:
+    """A paused Deployment keeps its template, and still has as many Pods as it is told to."""
+    active = [item for item in owned if _replicas(item)] or sorted(owned, key=_revision)[-1:]
+    if len(active) == 1 and _replicas(active[0]) != _wanted(deployment):
+        return _scale(deployment, active[0], _wanted(deployment))
+    return []
+
+
+def _revisions(deployment: Obj, current: Obj | None, old: list[Obj]) -> list[Action]:
+    """The new ReplicaSet has the highest revision, the Deployment says which that is, and old ones that are empty are few."""
+    actions: list[Action] = []
+    revision = 1 + max(map(_revision, old), default=0)
+    if current is not None:
+        revision = max(revision, _revision(current))
+        notes = _annotations(deployment, revision)
+        live = current["metadata"].get("annotations", {})
+        changed = {key: value for key, value in notes.items() if live.get(key) != value}
+        if changed:
+            actions.append(_annotated(current, changed))
+    if deployment["metadata"].get("annotations", {}).get(REVISION) != str(revision):
+        actions.append(_annotated(deployment, {REVISION: str(revision)}))
+    idle = [item for item in old if not _replicas(item) and not _count(item, "replicas")]
+    keep = deployment["spec"].get("revisionHistoryLimit", 10)
+    return actions + [delete(item) for item in sorted(idle, key=_revision)[: max(0, len(idle) - keep)]]
+
+
+def _status(deployment: Obj, current: Obj | None, old: list[Obj], now: datetime, *, paused: bool) -> list[Action]:
+    wanted = _wanted(deployment)
+    every = ([current] if current else []) + old
+    total, ready, available = (
+        sum(_count(item, name) for item in every) for name in ("replicas", "readyReplicas", "availableReplicas")
+    )
+    updated = _count(current, "replicas") if current else 0
+    _, unavailable = _fenceposts(deployment)
+    enough = available >= wanted - unavailable
+    counts = {"replicas": total, "updatedReplicas": updated, "readyReplicas": ready, "availableReplicas": available}
+    complete = updated == wanted and total == wanted and available == wanted and current is not None
+    progressing, again = _progressing(deployment, current, counts, now, complete=complete, paused=paused)
+    has = "has" if enough else "does not have"
+    why = "MinimumReplicasAvailable" if enough else "MinimumReplicasUnavailable"
+    text = f"Deployment {has} minimum availability."
+    conditions = [condition(deployment, "Available", enough, why, text, now, updated=True)]
+    status = {
+        "observedGeneration": deployment["metadata"].get("generation", 1),
+        **counts,
+        "unavailableReplicas": max(0, max(total, wanted) - available),
+        "conditions": [*conditions, *progressing],
+    }
+    return [*status_action(deployment, status), *again]
+
+
+def _progressing(
+    deployment: Obj, current: Obj | None, counts: dict[str, int], now: datetime, *, complete: bool, paused: bool
+) -> tuple[list[Obj], list[Action]]:
+    """The condition that says how the rollout goes, and when it would be late."""
+    live = deployment.get("status", {})
+    old = next((c for c in live.get("conditions", ()) if c["type"] == "Progressing"), None)
+    deadline = deployment["spec"].get("progressDeadlineSeconds")
+    if deadline is None:
+        return [], []
+    name = current["metadata"]["name"] if current else ""
+    if paused:
+        return [_said(old, "Unknown", "DeploymentPaused", "Deployment is paused", now)], []
+    if old is not None and old["reason"] == "DeploymentPaused":
+        return [_said(old, "Unknown", "DeploymentResumed", "Deployment is resumed", now)], []
+    if complete:
+        text = f'ReplicaSet "{name}" has successfully progressed.'
+        return [_said(old, "True", "NewReplicaSetAvailable", text, now)], []
+    moved = any(counts[key] > live.get(key, 0) for key in ("updatedReplicas", "readyReplicas", "availableReplicas"))
+    moved = moved or counts["replicas"] - counts["updatedReplicas"] < live.get("replicas", 0) - live.get("updatedReplicas", 0)
+    settled = old is not None and old["reason"] == "NewReplicaSetAvailable"
+    if old is None or moved or (settled and live.get("observedGeneration") != deployment["metadata"].get("generation", 1)):
+        if current is None:
+            text = "Created new replica set" if old is None else "Deployment is progressing."
+            return [_said(old, "True", "NewReplicaSetCreated", text, now, fresh=True)], [Again(timedelta(seconds=deadline))]
+        text = f'ReplicaSet "{name}" is progressing.'
+        return [_said(old, "True", "ReplicaSetUpdated", text, now, fresh=True)], [Again(timedelta(seconds=deadline))]
+    if settled or old["reason"] == "ProgressDeadlineExceeded":
+        return [old], []
+    left = parse_time(old["lastUpdateTime"]) + timedelta(seconds=deadline) - now
+    if left <= timedelta(0):
+        text = f'ReplicaSet "{name}" has timed out progressing.'
+        return [_said(old, "False", "ProgressDeadlineExceeded", text, now)], []
+    return [old], [Again(left)]
+
+
+def _said(old: Obj | None, status: str, reason: str, message: str, now: datetime, *, fresh: bool = False) -> Obj:
+    """A condition with its two times: of its status, and of its last news."""
+    stamp = format_time(now)
+    moved = old["lastTransitionTime"] if old and old["status"] == status else stamp
+    same = old is not None and (old["status"], old["reason"]) == (status, reason) and not fresh
+    told = old["lastUpdateTime"] if same and old is not None else stamp
     return {
-        "observedGeneration": generation,
-        "replicas": total,
-        "updatedReplicas": updated,
-        "readyReplicas": ready,
-        "availableReplicas": ready,
-        "unavailableReplicas": max(0, max(total, replicas) - ready),
-        "conditions": conditions,
+        "type": "Progressing",
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": moved,
+        "lastUpdateTime": told,
     }
 
 
-def _replica_set(deployment: Obj, template_hash: str, replicas: int, revision: int) -> Obj:
+def _fenceposts(deployment: Obj) -> tuple[int, int]:
+    """How many Pods more than wanted there may be, and how many less; both are never zero."""
+    wanted, strategy = _wanted(deployment), deployment["spec"].get("strategy", {})
+    if strategy.get("type") == "Recreate":
+        return 0, 0
+    rolling = strategy.get("rollingUpdate") or {}
+    surge = _share(rolling.get("maxSurge", "25%"), wanted, up=True)
+    unavailable = _share(rolling.get("maxUnavailable", "25%"), wanted, up=False)
+    return surge, max(1, unavailable) if not surge and wanted else min(unavailable, wanted)
+
+
+def _share(amount: int | str, of: int, *, up: bool) -> int:
+    if isinstance(amount, int):
+        return amount
+    percent = int(amount.removesuffix("%") or 0)
+    return -(-of * percent // 100) if up else of * percent // 100
+
+
+def _replica_set(deployment: Obj, template_hash: str, replicas: int, revision: int, most: int) -> Obj:
     meta, spec = deployment["metadata"], deployment["spec"]
     template = spec["template"]
     labels = {**template.get("metadata", {}).get("labels", {}), HASH_LABEL: template_hash}
     selector = spec["selector"]
-    return {
+    made: Obj = {
         "apiVersion": "apps/v1",
         "kind": "ReplicaSet",
         "metadata": {
             "name": f"{meta['name']}-{template_hash}",
             "namespace": meta["namespace"],
             "labels": labels,
-            "annotations": {REVISION: str(revision)},
+            "annotations": _annotations(deployment, revision),
             "ownerReferences": [owner(deployment)],
         },
         "spec": {
@@ -119,52 +249,49 @@ def _replica_set(deployment: Obj, template_hash: str, replicas: int, revision: i
             "template": {**template, "metadata": {**template.get("metadata", {}), "labels": labels}},
         },
     }
+    if spec.get("minReadySeconds"):
+        made["spec"]["minReadySeconds"] = spec["minReadySeconds"]
+    return made
 
 
-def _scale(replica_set: Obj, replicas: int) -> Action:
+def _annotations(deployment: Obj, revision: int) -> dict[str, str]:
+    """What a ReplicaSet says of its Deployment; ``kubectl rollout history`` reads the cause of a change there."""
+    wanted = _wanted(deployment)
+    copied = {k: v for k, v in deployment["metadata"].get("annotations", {}).items() if k not in _NOT_COPIED}
+    most = wanted + _fenceposts(deployment)[0]
+    return {**copied, REVISION: str(revision), DESIRED: str(wanted), MOST: str(most)}
+
+
+def _annotated(item: Obj, annotations: dict[str, str]) -> Patch:
+    meta = item["metadata"]
+    return Patch(item["kind"], meta["namespace"], meta["name"], {"metadata": {"annotations": annotations}})
+
+
+def _scale(deployment: Obj, replica_set: Obj, replicas: int) -> list[Action]:
     meta = replica_set["metadata"]
-    return Patch("ReplicaSet", meta["namespace"], meta["name"], {"spec": {"replicas": replicas}})
+    return [
+        Patch("ReplicaSet", meta["namespace"], meta["name"], {"spec": {"replicas": replicas}}),
+        _scaled(deployment, replica_set, _replicas(replica_set), replicas),
+    ]
+
+
+def _scaled(deployment: Obj, replica_set: Obj, before: int, after: int) -> Note:
+    way = "up" if after > before else "down"
+    text = f"Scaled {way} replica set {replica_set['metadata']['name']} from {before} to {after}"
+    return Note(deployment, _COMPONENT, "ScalingReplicaSet", text)
+
+
+def _wanted(deployment: Obj) -> int:
+    return int(deployment["spec"].get("replicas", 1))
+
+
+def _replicas(replica_set: Obj) -> int:
+    return int(replica_set["spec"].get("replicas", 1))
+
+
+def _count(replica_set: Obj, name: str) -> int:
+    return int(replica_set.get("status", {}).get(name, 0))
 
 
 def _revision(replica_set: Obj) -> int:
     return int(replica_set["metadata"].get("annotations", {}).get(REVISION, "0"))
-
-
-def reconcile_replica_set(replica_set: Obj, pods: list[Obj], now: datetime) -> list[Action]:
-    """Actions for a ReplicaSet, given the Pods of its namespace."""
-    if is_deleting(replica_set):
-        return []
-    wanted = replica_set["spec"].get("replicas", 1)
-    mine = owned_by(replica_set, pods)
-    active = [pod for pod in mine if not is_deleting(pod) and phase(pod) not in ("Succeeded", "Failed")]
-    actions: list[Action] = [delete(pod) for pod in mine if phase(pod) in ("Succeeded", "Failed") and not is_deleting(pod)]
-    taken = {pod["metadata"]["name"] for pod in mine}
-    names = (f"{replica_set['metadata']['name']}-{short_hash([replica_set['metadata']['uid'], n], 5)}" for n in _naturals())
-    for name in names:
-        if len(active) >= wanted:
-            break
-        if name in taken:
-            continue
-        pod = pod_from(replica_set["spec"]["template"], replica_set, name=name)
-        active.append(pod)
-        actions.append(Create(pod))
-    if len(active) > wanted:
-        # Pods that do not serve yet go first, then the youngest.
-        surplus = sorted(active, key=lambda pod: (is_ready(pod), pod["metadata"].get("creationTimestamp", "")))
-        actions += [delete(pod) for pod in surplus[: len(active) - wanted]]
-    existing = [pod for pod in mine if pod in active]
-    ready = sum(is_ready(pod) for pod in existing)
-    return actions + status_action(
-        replica_set,
-        {
-            "observedGeneration": replica_set["metadata"].get("generation", 1),
-            "replicas": len(existing),
-            "fullyLabeledReplicas": len(existing),
-            "readyReplicas": ready,
-            "availableReplicas": ready,
-        },
-    )
-
-
-def _naturals() -> range:
-    return range(1_000_000)

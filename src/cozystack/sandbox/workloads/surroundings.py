@@ -7,23 +7,66 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
+from typing import Final
 
 from cozystack.api.time import format_time
-from cozystack.sandbox.workloads.actions import Action, Create, Obj, Patch, is_deleting, status_action
+from cozystack.sandbox.workloads.actions import Action, Create, Note, Obj, Patch, is_deleting, status_action
+
+STORAGE_CLASS: Final = "standard"
+_IS_DEFAULT: Final = "storageclass.kubernetes.io/is-default-class"
+_PROVISIONER: Final = "sandbox.cozystack.io/simulated"
 
 
-def reconcile_claim(claim: Obj, now: datetime) -> list[Action]:
-    """A claim is bound to a volume made for it."""
-    if is_deleting(claim) or claim.get("status", {}).get("phase") == "Bound":
+def storage_class() -> Obj:
+    """The class of claims that name none, where nobody has made another one the default."""
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": STORAGE_CLASS, "annotations": {_IS_DEFAULT: "true"}},
+        "provisioner": _PROVISIONER,
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "Immediate",
+        "allowVolumeExpansion": True,
+    }
+
+
+def default_class(classes: list[Obj]) -> str:
+    """The class that claims get: of those that are marked as the default, the newest."""
+    marked = [item for item in classes if item["metadata"].get("annotations", {}).get(_IS_DEFAULT) == "true"]
+    newest = max(
+        marked, key=lambda item: (item["metadata"].get("creationTimestamp", ""), item["metadata"]["name"]), default=None
+    )
+    return str(newest["metadata"]["name"]) if newest is not None else ""
+
+
+def reconcile_claim(claim: Obj, classes: list[Obj], now: datetime) -> list[Action]:
+    """A claim is bound to a volume made for it, and is as large as it asks for.
+
+    One that names no class gets the default one, and waits where there is none.
+    """
+    if is_deleting(claim):
         return []
     meta, spec = claim["metadata"], claim["spec"]
+    if claim.get("status", {}).get("phase") == "Bound":
+        wanted = spec.get("resources", {}).get("requests", {}).get("storage")
+        if not wanted or claim["status"].get("capacity", {}).get("storage") == wanted:
+            return []
+        capacity = {"storage": wanted}
+        grown = Patch("PersistentVolume", "", spec["volumeName"], {"spec": {"capacity": capacity}})
+        return [grown, *status_action(claim, {"capacity": capacity})]
+    if "storageClassName" not in spec and not spec.get("volumeName"):
+        name = default_class(classes)
+        if not name:
+            text = "no persistent volumes available for this claim and no storage class is set"
+            return [Note(claim, "persistentvolume-controller", "FailedBinding", text)]
+        return [Patch("PersistentVolumeClaim", meta["namespace"], meta["name"], {"spec": {"storageClassName": name}})]
     name = spec.get("volumeName") or f"pvc-{meta['uid']}"
     capacity = {"storage": spec.get("resources", {}).get("requests", {}).get("storage", "1Gi")}
     modes = spec.get("accessModes", ["ReadWriteOnce"])
     volume: Obj = {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
-        "metadata": {"name": name, "annotations": {"pv.kubernetes.io/provisioned-by": "sandbox.cozystack.io/simulated"}},
+        "metadata": {"name": name, "annotations": {"pv.kubernetes.io/provisioned-by": _PROVISIONER}},
         "spec": {
             "capacity": capacity,
             "accessModes": modes,
@@ -44,6 +87,8 @@ def reconcile_claim(claim: Obj, now: datetime) -> list[Action]:
     actions: list[Action] = [] if spec.get("volumeName") else [Create(volume)]
     if not spec.get("volumeName"):
         actions.append(Patch("PersistentVolumeClaim", meta["namespace"], meta["name"], {"spec": {"volumeName": name}}))
+        text = f"Successfully provisioned volume {name}"
+        actions.append(Note(claim, _PROVISIONER, "ProvisioningSucceeded", text))
     return actions + status_action(claim, {"phase": "Bound", "accessModes": modes, "capacity": capacity})
 
 
