@@ -68,6 +68,11 @@ def _apart(found: Any, expected: Any) -> Any:
 
 
 def _is_orphaned(found: Any, simulation: Simulation) -> bool:
-    labels = found[1] if isinstance(found, tuple) and len(found) > 1 else None
+    """Whether a release was left by a Package that is gone, or that was made again and had never adopted it (D3).
+
+    Such a Package does not want the release, or it would be expected; it does not own it either, so it leaves it, and its
+    condition ``Leftover`` says so.
+    """
+    labels, owners = (found[1], found[2]) if isinstance(found, tuple) and len(found) > 2 else (None, [])
     package = (labels or {}).get(names.PACKAGE_LABEL, "")
-    return package in simulation.orphaned and package not in simulation.packages
+    return package in simulation.orphaned and (package not in simulation.packages or not owners)

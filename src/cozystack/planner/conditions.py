@@ -30,6 +30,7 @@ from cozystack.planner.problems import (
     SuspendedRelease,
     TooManyArtifacts,
     UnknownSibling,
+    UnownedRelease,
     root_cause,
 )
 from cozystack.planner.readiness import published_ready
@@ -72,7 +73,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 def package_status(
     facts: Facts, dependencies: Mapping[str, DependencyStatus], blockers: tuple[BlockedBy, ...]
 ) -> PackageStatus:
-    conditions = (_ready(facts), _reconciling(facts), _stalled(facts), _accepted(facts), _held(facts))
+    conditions = (_ready(facts), _reconciling(facts), _stalled(facts), _accepted(facts), _held(facts), _leftover(facts))
     return PackageStatus(
         conditions=tuple(condition for condition in conditions if condition is not None),
         dependencies=dict(dependencies),
@@ -210,6 +211,15 @@ def _held(facts: Facts) -> Condition | None:
     if suspended:
         return Condition("Held", "True", "ReleaseSuspended", f"Suspended: {listed(suspended)}", "", generation)
     return None
+
+
+def _leftover(facts: Facts) -> Condition | None:
+    """Releases that carry the Package's label and are neither wanted nor owned: they are left alone (D3), and told."""
+    found = [str(problem.subject) for problem in facts.warnings if isinstance(problem, UnownedRelease)]
+    if not found:
+        return None
+    message = f"Neither wanted nor owned, and left alone: {listed(found)}; remove the label or the release"
+    return Condition("Leftover", "True", "UnownedRelease", message, "", facts.package.metadata.generation)
 
 
 def _is_own_fault(problem: Problem) -> bool:

@@ -23,7 +23,7 @@ Wait: TypeAlias = Literal["", "deleting", "paused", "invalid", "conflict", "depe
 
 Phase: TypeAlias = Literal["Missing", "Waiting", "Progressing", "Ready", "Failed", "Suspended"]
 
-CONDITIONS = ("Ready", "Reconciling", "Stalled", "Accepted", "Held")
+CONDITIONS = ("Ready", "Reconciling", "Stalled", "Accepted", "Held", "Leftover")
 """The condition types that are ours, in the order in which they are shown."""
 
 
