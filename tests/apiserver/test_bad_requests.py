@@ -546,7 +546,7 @@ async def test_a_key_that_stands_twice_in_yaml_is_warned_about_and_refused_when_
     applied = f"{config_maps}/twice"
     again = await server.request("PATCH", applied, body, content_type=APPLY, fieldManager="me", force="true")
     assert (again.status, again.warnings) == (200, answer.warnings)
-    asked = {"fieldManager": "me", "fieldValidation": "Strict", "force": "true"}
+    asked: Obj = {"fieldManager": "me", "fieldValidation": "Strict", "force": "true"}
     strict = await server.request("PATCH", applied, body, content_type=APPLY, **asked)
     assert (strict.status, strict.body["message"]) == (
         400,

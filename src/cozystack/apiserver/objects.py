@@ -372,8 +372,7 @@ class Objects:
         if info.namespaced:
             if metadata.setdefault("namespace", namespace) != namespace:
                 raise errors.bad_request(
-                    f"the namespace of the provided object does not match the namespace sent on the request "
-                    f"({metadata['namespace']} != {namespace})"
+                    "the namespace of the provided object does not match the namespace sent on the request"
                 )
         else:
             metadata.pop("namespace", None)
