@@ -213,6 +213,9 @@ class Objects:
             else:
                 raise errors.unsupported_media_type("application/strategic-merge-patch+json")
         except PatchError as error:
+            if kind == "json":
+                why = "the server rejected our request due to an error in our request"
+                raise errors.ApiError(422, "Invalid", why, details={}) from error
             raise errors.ApiError(422, "Invalid", f"the patch cannot be applied: {error}") from error
         if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
             raise errors.bad_request("the patch leaves no object")
