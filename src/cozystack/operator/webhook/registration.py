@@ -133,10 +133,11 @@ class Registrar:
 async def retire(client: Client, *, namespace: str, log: Log) -> None:
     """Remove what an operator with the webhook has left behind; a failure is told and no obstacle."""
     try:
-        found = await client.find(CONFIGURATIONS, Key("", NAME))
-        if found is None:
+        # A list, not a get: after a start there are lists and watches, and nothing else.
+        found = (await client.list(CONFIGURATIONS, field_selector=f"metadata.name={NAME}")).items
+        if not found:
             return
-        await client.delete(CONFIGURATIONS, Key("", NAME), uid=found["metadata"]["uid"])
+        await client.delete(CONFIGURATIONS, Key("", NAME), uid=found[0]["metadata"]["uid"])
         log.info("webhook is off: its configuration was removed", configuration=NAME)
         await client.delete(SECRETS, Key(namespace, SECRET))
     except (NotFound, Conflict):
