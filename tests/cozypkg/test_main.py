@@ -136,6 +136,8 @@ def test_ctrl_c_is_clean(cluster: Cluster) -> None:
     started = subprocess.Popen(
         [*PROGRAM, "wait", "acme.crds", "--kubeconfig", cluster.kubeconfig],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT,
+        # Whoever starts the tests in the background has it ignored, and programs inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert watching.wait(30)
     started.send_signal(signal.SIGINT)
