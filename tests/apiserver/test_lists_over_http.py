@@ -76,9 +76,15 @@ async def test_a_refused_selector_says_what_was_expected(server: Api, namespace:
         '"data.n" is not a known field selector: only "metadata.name", "metadata.namespace"'
     )
     assert (await server.get(pods, fieldSelector="data.n=1")).body["message"] == "field label not supported: data.n"
-    assert (await server.get(maps, labelSelector="=x")).body["message"] == (
-        "unable to parse requirement: found '=', expected: identifier"
-    )
+    said = {
+        "=x": "found '=', expected: !, identifier, or 'end of string'",
+        "!": "unable to parse requirement: found '', expected: identifier",
+        "a=b=c": "found '=', expected: ',' or 'end of string'",
+        "a,,b": "found ',', expected: identifier after ','",
+        "a in (x))": "found ')', expected: ',' or 'end of string'",
+    }
+    for selector, message in said.items():
+        assert (await server.get(maps, labelSelector=selector)).body["message"] == message
 
 
 async def test_secrets_are_selected_by_type(server: Api, namespace: str) -> None:

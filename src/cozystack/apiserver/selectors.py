@@ -75,6 +75,9 @@ def _label_terms(text: str) -> list[_Term]:
     tokens = _Tokens(text)
     terms: list[_Term] = []
     while True:
+        if tokens.peek() in _Tokens.SIGNS - {"!"}:
+            expected = "identifier after ','" if terms else "!, identifier, or 'end of string'"
+            raise bad_request(f"found '{tokens.peek()}', expected: {expected}")
         negated = tokens.take("!")
         key = tokens.word("identifier")
         _check_key(key, text)
@@ -93,13 +96,13 @@ def _label_terms(text: str) -> list[_Term]:
         if tokens.at_end():
             return terms
         if not tokens.take(","):
-            raise tokens.unexpected("',' or the end")
+            raise bad_request(f"found '{tokens.peek()}', expected: ',' or 'end of string'")
 
 
 class _Tokens:
     """Words and signs of a label selector, one after the other."""
 
-    _SIGNS: Final = frozenset(("=", "==", "!=", "!", ",", "(", ")"))
+    SIGNS: Final = frozenset(("=", "==", "!=", "!", ",", "(", ")"))
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -126,7 +129,7 @@ class _Tokens:
 
     def word(self, expected: str) -> str:
         word = self.peek()
-        if not word or word in self._SIGNS:
+        if not word or word in self.SIGNS:
             raise self.unexpected(expected)
         self._next += 1
         return word
