@@ -550,6 +550,6 @@ async def test_a_key_that_stands_twice_in_yaml_is_warned_about_and_refused_when_
     strict = await server.request("PATCH", applied, body, content_type=APPLY, **asked)
     assert (strict.status, strict.body["message"]) == (
         400,
-        "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n"
+        "error strict decoding patch: error converting YAML to JSON: yaml: unmarshal errors:\n"
         '  line 6: key "a" already set in map',
     )

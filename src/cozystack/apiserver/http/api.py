@@ -426,7 +426,7 @@ class ApiServer:
         patch, faults = read_patch(request, kind)
         if kind == "apply" and faults and options.field_validation == "Strict":
             listed = ", ".join(together(faults))
-            raise errors.bad_request(f"error strict decoding YAML: error converting YAML to JSON: {listed}")
+            raise errors.bad_request(f"error strict decoding patch: error converting YAML to JSON: {listed}")
         if options.field_validation != "Ignore":
             options.warnings += faults
         if kind == "apply":
