@@ -178,7 +178,13 @@ async def client(url: str, token: str) -> AsyncIterator[Api]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     connector = aiohttp.TCPConnector(ssl=False, limit=0)
     async with aiohttp.ClientSession(connector=connector, headers=headers, auto_decompress=True) as session:
-        yield Api(session, url)
+        try:
+            yield Api(session, url)
+        finally:
+            # TLS ends with an exchange of its own, for which the loop of a test does not wait; to cut it off takes some turns.
+            await connector.close(abort_ssl=True)
+            for _ in range(10):
+                await asyncio.sleep(0)
 
 
 @contextlib.asynccontextmanager
