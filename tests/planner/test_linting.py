@@ -10,8 +10,8 @@ from cozystack.api import yaml
 from cozystack.api.cozystack import Package, PackageSource
 from cozystack.planner import Catalogue
 from cozystack.planner.comparison import _STATE
-from cozystack.planner.linting import RULES, lint, rule_name, unreachable
-from cozystack.planner.problems import AnyProblem
+from cozystack.planner.linting import RULES, lint, unreachable
+from cozystack.planner.problems import AnyProblem, kind_name
 
 
 def view(text: str) -> Catalogue:
@@ -107,7 +107,7 @@ def test_what_nothing_leads_to_is_unreachable() -> None:
 def test_every_problem_that_objects_can_have_by_themselves_has_a_rule() -> None:
     """The two others need a release that is there."""
     kinds = [kind for kind in get_args(AnyProblem) if kind not in _STATE]
-    assert {rule_name(kind) for kind in kinds} - RULES.keys() == {"unowned-release", "move-refused"}
+    assert {kind_name(kind) for kind in kinds} - RULES.keys() == {"unowned-release", "move-refused"}
 
 
 def test_ids_are_unique_and_in_order() -> None:

@@ -6,74 +6,31 @@ still for nobody, so give informers a ``watch_timeout`` that is never reached (t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from datetime import datetime
-from urllib.parse import unquote
 
 from cozystack.apiserver.http.api import ApiServer
-from cozystack.apiserver.http.messages import Request, Stream, User
+from cozystack.apiserver.http.messages import Request, User
 from cozystack.apiserver.storage import open_storage
 from cozystack.kube import Client, Clock
-from cozystack.kube.transport import EMPTY, Response, ResponseStream
+from cozystack.sandbox.inprocess import InProcess as _InProcess
 from support.apiserver import ADMIN
 
 
-class InProcess:
-    """A ``Transport`` to one ``ApiServer``, as ``user``."""
+class InProcess(_InProcess):
+    """That of the sandbox; it notes what is sent, and ends the watches of its server when it is closed."""
 
     def __init__(self, server: ApiServer, user: User = ADMIN) -> None:
-        self.server = server
+        super().__init__(server, user)
         self.sent: list[str] = []
         """Method and path of every request."""
-        self._user = user
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] = EMPTY,
-        headers: Mapping[str, str] = EMPTY,
-        body: bytes = b"",
-        timeout: float | None = None,
-    ) -> Response:
-        answer = await self.server.handle(self._request(method, path, query, headers, body))
-        if isinstance(answer, Stream):
-            try:
-                content = b"".join([chunk async for chunk in answer.chunks])
-            finally:
-                answer.close()
-            return Response(answer.status, {"Content-Type": answer.content_type, **answer.headers}, content)
-        return Response(answer.status, {"Content-Type": answer.content_type, **answer.headers}, answer.body)
-
-    @asynccontextmanager
-    async def stream(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] = EMPTY,
-        headers: Mapping[str, str] = EMPTY,
-        body: bytes = b"",
-        timeout: float | None = None,
-    ) -> AsyncIterator[ResponseStream]:
-        answer = await self.server.handle(self._request(method, path, query, headers, body))
-        if isinstance(answer, Stream):
-            try:
-                yield ResponseStream(answer.status, answer.headers, answer.chunks)
-            finally:
-                answer.close()
-        else:
-            yield ResponseStream(answer.status, answer.headers, _once(answer.body))
 
     async def close(self) -> None:
         self.server.end_watches()
 
     def _request(self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes) -> Request:
         self.sent.append(f"{method} {path}")
-        lowered = {name.lower(): value for name, value in headers.items()}
-        return Request(method, unquote(path), query, lowered, body, self._user)
+        return super()._request(method, path, query, headers, body)
 
 
 def connect(clock: Clock, server: ApiServer | None = None) -> Client:
@@ -83,7 +40,3 @@ def connect(clock: Clock, server: ApiServer | None = None) -> Client:
         return clock.now()
 
     return Client(InProcess(server or ApiServer(open_storage(None), clock=now)), clock=clock)
-
-
-async def _once(body: bytes) -> AsyncIterator[bytes]:
-    yield body

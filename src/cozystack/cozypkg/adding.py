@@ -281,6 +281,11 @@ def _new(step: Step, given: Found | None) -> dict[str, Any]:
         if value.get("spec", {}).get("variant", "default") != step.variant:
             value["spec"] = {**value.get("spec", {}), "variant": step.variant}
         return value
+    return new_package(step)
+
+
+def new_package(step: Step) -> dict[str, Any]:
+    """The manifest of a Package that a closure adds, marked when nobody asked for it."""
     metadata: dict[str, Any] = {"name": step.name}
     if not step.asked:
         metadata["annotations"] = {INSTALLED_AS_ANNOTATION: AS_DEPENDENCY}

@@ -14,6 +14,7 @@ import msgspec
 
 from cozystack.api import yaml
 from cozystack.api.cozystack import API_VERSION, Package, PackageSource
+from cozystack.cozypkg.adding import new_package
 from cozystack.cozypkg.errors import CommandError
 from cozystack.cozypkg.planning import Edit
 from cozystack.cozypkg.world import World
@@ -119,10 +120,7 @@ def _split(text: str, form: str, given: str) -> tuple[str, str]:
 
 
 def _added(step: Step, want: _Wanted, world: World) -> Iterable[Edit]:
-    metadata: dict[str, Any] = {"name": step.name}
-    if not step.asked:
-        metadata["annotations"] = {INSTALLED_AS_ANNOTATION: AS_DEPENDENCY}
-    value = {"apiVersion": API_VERSION, "kind": "Package", "metadata": metadata, "spec": {"variant": step.variant}}
+    value = new_package(step)
     package = msgspec.convert(value, Package)
     want.variant = ""
     yield Edit("apply", "Package", step.name, {**value, "spec": _spec(package, want, world.sources.get(step.name))})

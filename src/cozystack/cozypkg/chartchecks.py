@@ -8,7 +8,6 @@ everything that it came from, so that an unchanged repository is judged in no ti
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import os
 import tempfile
@@ -20,10 +19,11 @@ from typing import Any
 import msgspec
 
 from cozystack import __version__
-from cozystack.api import names, yaml
+from cozystack.api import names
 from cozystack.api.cozystack import Component, PackageSource, Variant
 from cozystack.api.meta import Key
 from cozystack.cozypkg.checking import ordered, read
+from cozystack.cozypkg.planning import secret_values
 from cozystack.cozypkg.repository import (
     PLATFORM,
     SOURCES,
@@ -222,7 +222,7 @@ class _Survey:
                 # A component that is not installed is an artifact for others: rendered as if a tenant used it.
                 where = install.namespace if install is not None else "tenant-root"
                 called = (install.release_name if install is not None else "") or use.component.name
-                self._add(use, Key(where, called), _cluster_values(self._secret))
+                self._add(use, Key(where, called), secret_values(self._secret))
         return list(self._jobs.values())
 
     async def _preset(self, preset: str, values: Mapping[str, Any]) -> None:
@@ -268,12 +268,6 @@ class _Survey:
         parts = (f"{path}\0".encode() + content for path, content in sorted(chart.files.items()))
         digest = _Kept.key("chart", __version__, msgspec.json.encode([values, str(release)], order="deterministic"), *parts)
         self._jobs.setdefault(digest, _Job(use, release, values, chart, digest))
-
-
-def _cluster_values(secret: Mapping[str, str] | None) -> dict[str, Any]:
-    text = (secret or {}).get("values.yaml", "")
-    value = yaml.load(base64.b64decode(text)) if text else {}
-    return value if isinstance(value, dict) else {}
 
 
 async def _judge(job: _Job, renderer: Renderer) -> AsyncIterator[Finding]:

@@ -123,3 +123,18 @@ def _objects(value: Any, place: Place) -> Iterator[Found]:
 def _name(value: dict[str, Any]) -> str:
     metadata = value.get("metadata")
     return str(metadata.get("name", "without a name")) if isinstance(metadata, dict) else "without a name"
+
+
+def values_of_file(file: Path | None) -> dict[str, Any] | None:
+    """The map that a YAML file holds, none where no file is named; raises ``CommandError``."""
+    if file is None:
+        return None
+    try:
+        found = yaml.load(file.read_bytes(), source=str(file))
+    except OSError as error:
+        raise CommandError(f"{file} cannot be read: {(error.strerror or str(error)).lower()}") from error
+    except yaml.YamlError as error:
+        raise CommandError(str(error)) from error
+    if found is not None and not isinstance(found, dict):
+        raise CommandError(f"{file}: values are a map")
+    return found or {}

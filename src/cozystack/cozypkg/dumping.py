@@ -12,7 +12,6 @@ import gzip
 import re
 import zlib
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ import msgspec
 from cozystack.api import names
 from cozystack.api.resources import SECRETS, Resource, untyped
 from cozystack.cozypkg.errors import CommandError
+from cozystack.cozypkg.files import write_private
 from cozystack.cozypkg.world import CHOICE, EVERYTHING, World, add, not_served
 from cozystack.planner.diagnosis import Evidence
 from cozystack.planner.settings import settings_of
@@ -121,16 +121,7 @@ def write(path: Path, objects: Iterable[Mapping[str, Any]]) -> int:
     """Write a dump, readable by its owner alone; the number of objects; raises ``CommandError``."""
     items = [without_secrets(obj) for obj in objects]
     text = msgspec.json.encode({"apiVersion": "v1", "kind": "List", "items": items})
-    content = gzip.compress(text, mtime=0) if path.suffix == ".gz" else msgspec.json.format(text, indent=1)
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        temporary.touch(0o600)
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise CommandError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}") from error
+    write_private(path, gzip.compress(text, mtime=0) if path.suffix == ".gz" else msgspec.json.format(text, indent=1))
     return len(items)
 
 

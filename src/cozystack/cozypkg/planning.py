@@ -83,9 +83,8 @@ class Proposal:
 
 @dataclass(slots=True)
 class Side:
-    """One side of the rendering: its repository and the data of the platform's values Secret."""
+    """One side of the rendering: its view, its repository and the data of the platform's values Secret."""
 
-    world: World
     view: Catalogue
     repository: Repository
     secret: Mapping[str, str] | None
@@ -176,8 +175,8 @@ def carried(
     """
     if live is None or old is None or new is None:
         return new
-    after = _secret_values(live)
-    for change in value_changes((Layer("", _secret_values(old)),), (Layer("", _secret_values(new)),)):
+    after = secret_values(live)
+    for change in value_changes((Layer("", secret_values(old)),), (Layer("", secret_values(new)),)):
         set_at(after, change.steps, change.new)
     return {**live, "values.yaml": base64.b64encode(yaml.dump(after).encode()).decode()}
 
@@ -325,14 +324,15 @@ def _layers(side: Side, change: ReleaseChange) -> tuple[Layer, ...]:
         if isinstance(value, dict):
             layers.append(Layer(file, value))
     if release.spec.values_from:
-        layers.append(Layer(names.VALUES_SECRET, _secret_values(side.secret), secret=True))
+        layers.append(Layer(names.VALUES_SECRET, secret_values(side.secret), secret=True))
     own = values_of(release.spec)
     if own:
         layers.append(Layer(f"Package {change.package}", own))
     return tuple(layers)
 
 
-def _secret_values(data: Mapping[str, str] | None) -> dict[str, Any]:
+def secret_values(data: Mapping[str, str] | None) -> dict[str, Any]:
+    """The values in the data of the platform's values Secret; none where there is no Secret."""
     text = (data or {}).get("values.yaml", "")
     value = yaml.load(base64.b64decode(text)) if text else {}
     return value if isinstance(value, dict) else {}

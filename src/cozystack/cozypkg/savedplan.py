@@ -7,14 +7,13 @@ world, a spec that moves is. The file holds what the objects hold; it is readabl
 from __future__ import annotations
 
 import hashlib
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from cozystack.cozypkg.errors import CommandError, Exit
+from cozystack.cozypkg.files import write_private
 from cozystack.cozypkg.planning import Edit
 from cozystack.cozypkg.world import World
 from cozystack.planner.comparison import Comparison
@@ -49,15 +48,7 @@ def save(path: Path, server: str, world: World, edits: tuple[Edit, ...], compari
     """Write the plan, whole or not at all; raises ``CommandError``."""
     plan = SavedPlan(server=server, basis=basis_of(world), edits=edits, comparison=comparison)
     text = msgspec.json.encode(msgspec.structs.replace(plan, digest=_digest(plan)))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(msgspec.json.format(text, indent=2) + b"\n")
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise CommandError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}") from error
+    write_private(path, msgspec.json.format(text, indent=2) + b"\n")
 
 
 def load(path: Path) -> SavedPlan:

@@ -53,6 +53,13 @@ class Session:
         """Whether the terminal may not know more than ASCII (cozypkg-G4)."""
         return self.plain or "utf" not in (self.stderr.encoding or "").lower().replace("-", "")
 
+    @property
+    def server(self) -> str:
+        """The address of the cluster; raises ``ConfigError``."""
+        from cozystack.kube import load_config
+
+        return load_config(self.kubeconfig, self.context, self.env).server
+
     def tell(self, text: str) -> None:
         """A line for the person, not for the data: standard error."""
         self.stderr.write(text + "\n")

@@ -7,7 +7,6 @@ releases that two sources name, sources that nothing leads to. Each rule has an 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -17,7 +16,7 @@ from cozystack.api.cozystack import PackageSource
 from cozystack.api.meta import Key
 from cozystack.planner import graph
 from cozystack.planner.comparison import is_of_state
-from cozystack.planner.problems import AnyProblem, DependencyCycle, Ref, release_ref, source_ref
+from cozystack.planner.problems import AnyProblem, DependencyCycle, Ref, kind_name, release_ref, source_ref
 from cozystack.planner.selection import release_key
 from cozystack.planner.sentences import describe, listed, unblock
 from cozystack.planner.sources import plan_source
@@ -110,17 +109,12 @@ def lint(view: Catalogue) -> list[Finding]:
 def finding_of(problem: AnyProblem) -> Finding:
     """A problem of the planner as a finding."""
     return Finding(
-        rule=RULES[rule_name(type(problem))],
+        rule=RULES[kind_name(type(problem))],
         message=describe(problem),
         fix=unblock(problem),
         subject=problem.subject,
         field=_field(problem),
     )
-
-
-def rule_name(kind: type[AnyProblem]) -> str:
-    """``MissingVariant`` is ``missing-variant``."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__).lower()
 
 
 def unreachable(view: Catalogue, installed: Iterable[str]) -> Iterator[Finding]:
@@ -254,4 +248,4 @@ def _field(problem: AnyProblem) -> str:
     return ""
 
 
-__all__ = ["RULES", "Finding", "Rule", "finding_of", "lint", "rule_name", "unreachable"]
+__all__ = ["RULES", "Finding", "Rule", "finding_of", "lint", "unreachable"]

@@ -143,6 +143,13 @@ class PackagePlan(msgspec.Struct, frozen=True, kw_only=True):
         """Nothing is left to be written or removed."""
         return not self.removals and all(release.action == "none" for release in self.releases)
 
+    @property
+    def at_rest(self) -> bool:
+        """It is ready, and nothing is being done about it."""
+        ready = find_condition(self.status.conditions, "Ready")
+        reconciling = find_condition(self.status.conditions, "Reconciling")
+        return ready is not None and ready.status == "True" and reconciling is None
+
 
 class SourcePlan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about one PackageSource.

@@ -7,6 +7,7 @@ class says how bad it is (``severity``) and whether the subject's own spec has t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
@@ -349,6 +350,11 @@ AnyProblem: TypeAlias = (
 
 
 P = TypeVar("P", bound=Problem)
+
+
+def kind_name(kind: type[Problem]) -> str:
+    """A kind of problem as people type it: ``MissingVariant`` is ``missing-variant``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__).lower()
 
 
 def root_cause(problem: Problem) -> Problem:

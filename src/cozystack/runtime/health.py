@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 
 from cozystack.runtime.access import Access
+from cozystack.runtime.listening import listen
 from cozystack.runtime.metrics import Registry
 
 Check = Callable[[], str | None]
@@ -53,15 +54,7 @@ class HealthServer:
             app.router.add_get(path + "/{name}", _checker(checks))
         if self._registry is not None:
             app.router.add_get("/metrics", self._metrics)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port, ssl_context=self._tls, reuse_port=True).start()
-        except OSError:
-            await runner.cleanup()
-            raise
-        self._runner = runner
-        bound: int = runner.addresses[0][1]
+        self._runner, bound = await listen(app, host, port, tls=self._tls, patience=1.0)
         return bound
 
     async def stop(self) -> None:

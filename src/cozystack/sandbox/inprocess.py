@@ -21,8 +21,6 @@ class InProcess:
 
     def __init__(self, server: ApiServer, user: User = ADMIN) -> None:
         self.server = server
-        self.sent: list[str] | None = None
-        """Method and path of every request, when a list is put here."""
         self._user = user
 
     async def request(
@@ -68,8 +66,6 @@ class InProcess:
         """Nothing to let go of: the server is somebody else's."""
 
     def _request(self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes) -> Request:
-        if self.sent is not None:
-            self.sent.append(f"{method} {path}")
         lowered = {name.lower(): value for name, value in headers.items()}
         return Request(method, unquote(path), query, lowered, body, self._user)
 

@@ -234,13 +234,7 @@ async def read_catalogue(client: Client) -> Catalogue:
 
 def unready(plan: PlatformPlan) -> list[str]:
     """The Packages that are not ready by the objects themselves."""
-    found = []
-    for name, package in plan.packages.items():
-        ready = find_condition(package.status.conditions, "Ready")
-        reconciling = find_condition(package.status.conditions, "Reconciling")
-        if ready is None or ready.status != "True" or reconciling is not None:
-            found.append(name)
-    return found
+    return [name for name, package in plan.packages.items() if not package.at_rest]
 
 
 def summarize(

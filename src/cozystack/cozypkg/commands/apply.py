@@ -9,7 +9,6 @@ import click
 
 from cozystack.api.meta import Key
 from cozystack.api.resources import PACKAGE_SOURCES, PACKAGES, Resource
-from cozystack.cozypkg.commands.plan import server_of
 from cozystack.cozypkg.errors import CommandError, Exit
 from cozystack.cozypkg.options import cluster_options, dry_run_option, yes_option
 from cozystack.cozypkg.prompts import confirm
@@ -45,7 +44,7 @@ def command(session: Session, file: Path, yes: bool, dry_run: bool) -> None:
 
 
 async def _check(plan: SavedPlan, client: Client, session: Session) -> None:
-    check(plan, server_of(session), await read_cluster(client, STATE))
+    check(plan, session.server, await read_cluster(client, STATE))
 
 
 async def _apply(plan: SavedPlan, client: Client, session: Session) -> None:

@@ -10,7 +10,6 @@ import click
 import msgspec
 
 from cozystack.api import names
-from cozystack.api.meta import find_condition
 from cozystack.cozypkg.errors import CommandError, Exit
 from cozystack.cozypkg.options import cluster_options, output_option
 from cozystack.cozypkg.output import write_json
@@ -72,13 +71,7 @@ async def _look(client: Client, package: tuple[str, ...]) -> tuple[World, Catalo
 
 def unready(view: Catalogue) -> list[str]:
     """The Packages that are not ready, or have something pending."""
-    found = []
-    for name in sorted(view.packages):
-        conditions = view.plan(name).status.conditions
-        ready = find_condition(conditions, "Ready")
-        if ready is None or ready.status != "True" or find_condition(conditions, "Reconciling") is not None:
-            found.append(name)
-    return found
+    return [name for name in sorted(view.packages) if not view.plan(name).at_rest]
 
 
 def at_fault(view: Catalogue, asked: list[str]) -> set[str]:

@@ -12,6 +12,7 @@ import click
 
 from cozystack import __version__
 from cozystack.cozypkg.checking import check_files, ordered
+from cozystack.cozypkg.documents import values_of_file
 from cozystack.cozypkg.errors import CommandError, Exit
 from cozystack.cozypkg.options import cluster_options
 from cozystack.cozypkg.output import write_json
@@ -60,8 +61,6 @@ def command(
     for name in ignore:
         if name not in known:
             raise click.UsageError(f'--ignore: there is no rule "{name}"; --rules lists them')
-    from cozystack.cozypkg.commands.plan import values_of_file
-
     targets = [*paths, *files]
     if not targets:
         raise click.UsageError("name a file or a folder; - is standard input")

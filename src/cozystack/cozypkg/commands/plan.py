@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 import msgspec
 
-from cozystack.api import names, yaml
+from cozystack.api import names
 from cozystack.api.flux import OCIRepository
 from cozystack.api.meta import Key
 from cozystack.api.resources import SECRETS
 from cozystack.cozypkg.changing import Changes, edits_for
-from cozystack.cozypkg.documents import read_all
+from cozystack.cozypkg.documents import read_all, values_of_file
 from cozystack.cozypkg.errors import CommandError, Exit
 from cozystack.cozypkg.options import cluster_options, files_option, output_option
 from cozystack.cozypkg.output import write_json
@@ -136,7 +136,7 @@ def command(
     if out is not None:
         from cozystack.cozypkg.savedplan import save
 
-        save(out, server_of(session), proposal.before, proposal.edits, proposal.comparison)
+        save(out, session.server, proposal.before, proposal.edits, proposal.comparison)
     if output == "json":
         write_json(as_json(proposal), session.stdout)
     else:
@@ -224,7 +224,7 @@ async def _propose(
     comparison = comparison_of(before, views, charts)
     proposal = Proposal(before, after, tuple(ordered(edits, *views)), comparison, warnings=warnings)
     if renderer is not None and old is not None and new is not None:
-        left, right = Side(before, before.catalogue(), old, old_secret), Side(after, after.catalogue(), new, new_secret)
+        left, right = Side(views[0], old, old_secret), Side(views[1], new, new_secret)
         if not comparison.empty:
             number = len(comparison.releases)
             session.tell(f"rendering {number} release{'s' if number > 1 else ''}")
@@ -311,26 +311,6 @@ async def _values_secret(client: Client | None) -> dict[str, str] | None:
     except Forbidden:
         return None
     return dict(found.data) if found is not None else None
-
-
-def values_of_file(file: Path | None) -> dict[str, Any] | None:
-    if file is None:
-        return None
-    try:
-        found = yaml.load(file.read_bytes(), source=str(file))
-    except OSError as error:
-        raise CommandError(f"{file} cannot be read: {(error.strerror or str(error)).lower()}") from error
-    except yaml.YamlError as error:
-        raise CommandError(str(error)) from error
-    if found is not None and not isinstance(found, dict):
-        raise CommandError(f"{file}: values are a map")
-    return found or {}
-
-
-def server_of(session: Session) -> str:
-    from cozystack.kube import load_config
-
-    return load_config(session.kubeconfig, session.context, session.env).server
 
 
 # How it is shown

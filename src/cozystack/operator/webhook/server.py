@@ -18,6 +18,7 @@ from cozystack.operator.webhook.reviews import Request, ReviewError, answer, jud
 from cozystack.planner import Catalogue
 from cozystack.planner.admission import Verdict
 from cozystack.runtime import Log, Registry
+from cozystack.runtime.listening import listen
 
 _MOST_BYTES = 8 * 1024 * 1024
 """A review holds two objects, each of at most 3 MB as the API server takes them."""
@@ -47,15 +48,7 @@ class Server:
         """Listen; the port. Raises ``OSError`` when that is not possible now."""
         app = web.Application(client_max_size=_MOST_BYTES)
         app.router.add_post(PATH, self._review)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port, ssl_context=self._tls, reuse_port=True).start()
-        except OSError:
-            await runner.cleanup()
-            raise
-        self._runner = runner
-        bound: int = runner.addresses[0][1]
+        self._runner, bound = await listen(app, host, port, tls=self._tls, patience=2.0)
         return bound
 
     async def stop(self) -> None:

@@ -7,7 +7,6 @@ before plain waiting, what happens by itself comes last.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -29,6 +28,7 @@ from cozystack.planner.problems import (
     Problem,
     SourceNotReady,
     StalledSource,
+    kind_name,
     release_ref,
     root_cause,
 )
@@ -133,7 +133,7 @@ def _plain(problem: Problem, above: tuple[Link, ...]) -> Diagnosis:
     subject, says = str(problem.subject), describe(problem)
     chain = (*above[:-1], Link(above[-1].object, says)) if above[-1].object == subject else (*above, Link(subject, says))
     return Diagnosis(
-        cause=_cause(problem),
+        cause=kind_name(type(problem)),
         chain=chain,
         message=says,
         unblock=unblock(problem),
@@ -212,7 +212,7 @@ def _source(evidence: Evidence, problem: SourceNotReady | StalledSource, above: 
         return Diagnosis(cause="missing-repository", chain=tuple(links), message=message, unblock=f"create {problem.origin}")
     where = f"-n {problem.origin.namespace} " if problem.origin.namespace else ""
     return Diagnosis(
-        cause=reading.cause if reading is not None else _cause(problem),
+        cause=reading.cause if reading is not None else kind_name(type(problem)),
         chain=tuple(links),
         message=message,
         unblock=reading.advice if reading is not None else unblock(problem),
@@ -347,10 +347,6 @@ def _state_of(view: Catalogue, name: str) -> str:
     package = view.package(name)
     found = find_condition(package.status.conditions, "Ready") if package is not None else None
     return _one_line(found.message) if found is not None else ""
-
-
-def _cause(problem: Problem) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type(problem).__name__).lower()
 
 
 def _one_line(text: str) -> str:
