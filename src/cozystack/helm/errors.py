@@ -14,6 +14,9 @@ from __future__ import annotations
 
 import re
 
+HOW_TO_GET_ONE = "put helm of version 4 on the PATH, or name it in COZYSTACK_HELM"
+"""What helps whichever program it is that needs Helm."""
+
 
 class HelmError(Exception):
     """Base of all errors of this package; ``retryable`` says whether the same request may succeed later."""

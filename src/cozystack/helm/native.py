@@ -19,7 +19,16 @@ from typing import Any
 import msgspec
 
 from cozystack.helm.engine import LintMessage, Release, ReleaseRequest, Rendered, RenderRequest, Target
-from cozystack.helm.errors import ChartError, HelmCrashed, HelmError, HelmUnavailable, ReleaseNotFound, ValuesError, typed
+from cozystack.helm.errors import (
+    HOW_TO_GET_ONE,
+    ChartError,
+    HelmCrashed,
+    HelmError,
+    HelmUnavailable,
+    ReleaseNotFound,
+    ValuesError,
+    typed,
+)
 from cozystack.helm.worker import LENGTH, MARK_LABEL, frame
 
 _KINDS: dict[str, type[HelmError]] = {
@@ -207,9 +216,7 @@ class _Process:
             if "unavailable" in answer:
                 reason = answer["unavailable"]
                 self._hello.set_exception(
-                    HelmUnavailable(
-                        f"Helm's native library cannot be loaded here ({reason}); give a helm program of version 4 by --helm"
-                    )
+                    HelmUnavailable(f"Helm's native library cannot be loaded here ({reason}); {HOW_TO_GET_ONE}")
                 )
             else:
                 self._hello.set_result(answer["result"])
