@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     keep = commands.add_parser("serve", help="keep a cluster running in the foreground")
     keep.add_argument("--node", action="store_true", help="with a node and a registry")
     keep.add_argument("--no-audit", dest="audit", action="store_false", help="write no audit log")
+    keep.add_argument("--no-controllers", dest="controllers", action="store_false", help="no kube-controller-manager")
     keep.add_argument("--token", default="", help="the administrator's token (default: a random one)")
     keep.add_argument("--until-stdin-ends", action="store_true", help="stop when the standard input ends")
     for command in (up, down, status, keep):

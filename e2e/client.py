@@ -63,11 +63,14 @@ class Cluster:
 
 
 @contextmanager
-def started(folder: Path, *, node: bool = False, audit: bool = True, token: str = "") -> Iterator[Cluster]:
+def started(
+    folder: Path, *, node: bool = False, audit: bool = True, controllers: bool = True, token: str = ""
+) -> Iterator[Cluster]:
     """A cluster of its own in ``folder``, stopped when this ends; raises ``E2eError`` when it does not start."""
     command = [sys.executable, "-m", "e2e", "serve", "--state-dir", str(folder), "--until-stdin-ends"]
     command += ["--node"] if node else []
     command += [] if audit else ["--no-audit"]
+    command += [] if controllers else ["--no-controllers"]
     command += ["--token", token] if token else []
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None  # noqa: S101 - pipes were asked for

@@ -34,6 +34,8 @@ class Options(msgspec.Struct, frozen=True):
     node: bool = False
     """A node that runs Pods, and a registry."""
     audit: bool = True
+    controllers: bool = True
+    """Without them objects are what their writers make of them: no status, no garbage collection."""
     token: str = ""
     """Of the administrator; a random one when it is empty."""
     until_stdin_ends: bool = False
@@ -66,7 +68,16 @@ async def _up(state: State, options: Options, programs: dict[str, Path]) -> Asyn
         if up:
             state.write(Running(os.getpid(), control_plane.url, control_plane.token, ports, control_plane.pids))
 
-    control_plane = ControlPlane(state, programs, ports, log=_log, audit=options.audit, token=options.token, changed=tell)
+    control_plane = ControlPlane(
+        state,
+        programs,
+        ports,
+        log=_log,
+        audit=options.audit,
+        controllers=options.controllers,
+        token=options.token,
+        changed=tell,
+    )
     running: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(control_plane.stop)

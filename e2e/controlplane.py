@@ -63,6 +63,7 @@ class ControlPlane:
         *,
         log: Log,
         audit: bool = True,
+        controllers: bool = True,
         token: str = "",
         changed: Callable[[], None] = lambda: None,
     ) -> None:
@@ -71,6 +72,7 @@ class ControlPlane:
         self._ports = ports
         self._log = log
         self._audit = audit
+        self._controllers = controllers
         self._changed = changed
         self._egress = Egress()
         self._stopping = False
@@ -94,9 +96,9 @@ class ControlPlane:
         commands = {
             "etcd": self._etcd(),
             "kube-apiserver": self._api_server(files),
-            "kube-controller-manager": self._controller_manager(files),
+            **({"kube-controller-manager": self._controller_manager(files)} if self._controllers else {}),
         }
-        self._parts = [_Part(name, [str(self._binaries[name]), *commands[name]]) for name in CONTROL_PLANE]
+        self._parts = [_Part(name, [str(self._binaries[name]), *command]) for name, command in commands.items()]
         for part in self._parts:
             await self._run(part)
             if part.name == "kube-apiserver":
