@@ -20,7 +20,6 @@ import msgspec
 from cozystack.runtime import Log
 from cozystack.sandbox.processes import Ended, Process
 from e2e import certificates
-from e2e.build import CONTROL_PLANE
 from e2e.egress import Egress
 from e2e.errors import E2eError
 from e2e.state import State
