@@ -52,6 +52,34 @@ def test_a_folder_holds_modules_and_scripts_and_may_be_missing(tmp_path: Path) -
     assert folder_steps(tmp_path / "nowhere") == []
 
 
+def test_a_script_says_at_its_head_what_it_is_for_and_whether_there_is_a_way_back(tmp_path: Path) -> None:
+    (tmp_path / "57").write_text(
+        "#!/bin/sh\n# about: Rename the anvils\n#way-back: Both names are read. \n\n# about: no more\n"
+    )
+    (tmp_path / "58").write_text("#!/bin/sh\necho way-back: none\n# way-back: it is too late\n")
+    found = folder_steps(tmp_path)
+    assert [(each.about, each.way_back) for each in found] == [
+        ("Rename anvils", "Both names are read."),
+        ("A script", None),
+    ]
+
+
+def test_what_a_step_may_touch_is_told_in_words() -> None:
+    accesses = [
+        reads(MAPS, "a", "b", own_namespace=True),
+        reads(DEPLOYMENTS),
+        writes(DEPLOYMENTS, "patch", "delete"),
+        writes(MAPS, "create", names=["a"]),
+    ]
+    assert [str(each) for each in accesses] == [
+        "ConfigMap a, b in the platform's namespace",
+        "Deployment",
+        "Deployment: patch, delete",
+        "ConfigMap a: create",
+    ]
+    assert [each.writes for each in accesses] == [False, False, True, True]
+
+
 def test_two_steps_of_one_number_or_one_name_are_refused() -> None:
     with pytest.raises(BadStep, match="two steps have the number 57: 57 a and 57 b"):
         in_order([step(57, "b"), step(57, "a")])

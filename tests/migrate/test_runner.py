@@ -11,9 +11,9 @@ from cozystack.api.resources import CONFIG_MAPS, PACKAGES, untyped
 from cozystack.kube import Client
 from cozystack.migrate.access import Cluster
 from cozystack.migrate.changes import Plan
-from cozystack.migrate.ledger import Baseline, Record, StepId, ledger_key, version_key
 from cozystack.migrate.runner import CannotGoOn, Failed, Superseded
 from cozystack.migrate.step import ModuleStep
+from cozystack.planner.ledger import Baseline, Record, StepId, ledger_key, version_key
 from support.migrations import MAPS, NAMESPACE, TALLY, World, failing, step
 
 THREE = [step(56), step(57), step(58)]
@@ -35,6 +35,7 @@ async def test_steps_run_in_order_and_are_recorded(world: World) -> None:
         finished="2026-01-01T00:00:00Z",
         by="1.0",
         digest="sha256:1",
+        way_back="It stays.",
         changed=("changed ConfigMap cozy-system/tally", "changed ConfigMap cozy-system/tally"),
         left=("look at step-56",),
     )

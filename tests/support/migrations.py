@@ -18,9 +18,9 @@ from cozystack.kube.transport import EMPTY, Response
 from cozystack.migrate import planning
 from cozystack.migrate.access import Cluster, reads, writes
 from cozystack.migrate.changes import Plan, patch
-from cozystack.migrate.ledger import Ledger, StepId, ledger_key, read_ledger, version_key
 from cozystack.migrate.runner import Report, Runner, locked
 from cozystack.migrate.step import ModuleStep, Step
+from cozystack.planner.ledger import Ledger, StepId, ledger_key, read_ledger, version_key
 from cozystack.runtime import Log, VirtualClock
 from support.inprocess import InProcess
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from cozystack.api import yaml
 from cozystack.helm import deep_merge
-from cozystack.migrate.ledger import Ledger, read_ledger
+from cozystack.planner.ledger import Ledger, read_ledger
 from support.sandbox import PACKAGES, Ran, stored, up_once
 
 VARIANT = "isp-hosted"

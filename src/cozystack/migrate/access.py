@@ -14,7 +14,7 @@ from cozystack.api.meta import JSON, Key
 from cozystack.api.resources import CONFIG_MAPS, LEASES, PACKAGE_SOURCES, PACKAGES, Resource, untyped
 from cozystack.kube import Client, Clock
 from cozystack.kube.errors import NotFound
-from cozystack.migrate.ledger import MANAGER, NAME, VERSION_NAME
+from cozystack.planner.ledger import MANAGER, NAME, VERSION_NAME
 
 Verb: TypeAlias = Literal["get", "list", "create", "update", "patch", "delete"]
 Obj: TypeAlias = dict[str, Any]
@@ -40,6 +40,16 @@ class Access:
             and (not self.names or key.name in self.names or verb == "create")
             and (not self.own_namespace or key.namespace == namespace)
         )
+
+    @property
+    def writes(self) -> bool:
+        return not {"get", "list"} >= set(self.verbs)
+
+    def __str__(self) -> str:
+        """``ConfigMap a, b in the platform's namespace``; of what is written also how, ``Deployment: patch``."""
+        where = " in the platform's namespace" if self.own_namespace else ""
+        what = f"{self.resource.kind}{' ' if self.names else ''}{', '.join(self.names)}{where}"
+        return f"{what}: {', '.join(self.verbs)}" if self.writes else what
 
 
 def reads(resource: Resource[Any], *names: str, own_namespace: bool = False) -> Access:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from cozystack.api.resources import CONFIG_MAPS
 from cozystack.api.time import format_time
 from cozystack.kube import Client, Clock
-from cozystack.migrate.ledger import MANAGER, Baseline, Record, StepId, ledger_key, shortened, write_value
 from cozystack.migrate.runner import CannotGoOn, read, write_baseline, write_version
+from cozystack.planner.ledger import MANAGER, Baseline, Record, StepId, ledger_key, shortened, write_value
 
 
 async def stamp(client: Client, number: int, *, namespace: str, clock: Clock) -> None:

@@ -9,10 +9,10 @@ import msgspec
 from cozystack.kube import Client, Clock
 from cozystack.kube.errors import KubeError
 from cozystack.migrate.access import Cluster, Undeclared
-from cozystack.migrate.decision import Refused, Seen, decide, frontier, pending
-from cozystack.migrate.ledger import Ledger, StepId
 from cozystack.migrate.runner import read
 from cozystack.migrate.step import Step
+from cozystack.planner.ledger import Ledger, StepId
+from cozystack.planner.migrations import Refused, Seen, decide, frontier, pending
 
 
 class PlannedStep(msgspec.Struct, rename="camel", omit_defaults=True):

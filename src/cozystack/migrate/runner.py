@@ -23,8 +23,8 @@ from cozystack.kube import Client, Clock
 from cozystack.kube.errors import AlreadyExists, Conflict, KubeError, NotFound
 from cozystack.migrate.access import Cluster, Undeclared
 from cozystack.migrate.changes import Plan, Unsettled
-from cozystack.migrate.decision import Advance, Execute, Finished, Refused, Seen, StartLedger, decide
-from cozystack.migrate.ledger import (
+from cozystack.migrate.step import BadStep, Environment, Step, StepFailed
+from cozystack.planner.ledger import (
     BASELINE,
     MANAGER,
     NAME,
@@ -40,7 +40,7 @@ from cozystack.migrate.ledger import (
     version_key,
     write_value,
 )
-from cozystack.migrate.step import BadStep, Environment, Step, StepFailed
+from cozystack.planner.migrations import Advance, Execute, Finished, Refused, Seen, StartLedger, decide
 from cozystack.runtime import LeaderElector, Log
 
 RELEASE = "cozystack-platform"
@@ -166,6 +166,7 @@ class Runner:
             started=self._now(),
             by=self._by,
             digest=step.digest,
+            way_back=None if step.way_back is None else shortened(step.way_back),
         )
         await self._record(step.id, record, instead_of=old)
         log = self._log.bind(step=str(step.id))

@@ -1,13 +1,15 @@
 """Steps in the original's form: an executable file whose name is its number, run with the same environment.
 
 Such a script must write the number after its own into ConfigMap ``cozystack-version`` as its last action. One that ends with 0
-and has not done so left work undone, and counts as failed (packages-M1). What it would change cannot be told beforehand.
+and has not done so left work undone, and counts as failed (packages-M1). What it would change cannot be told beforehand. Comments
+at its head may say what it is for and what the way back is: ``# about: TEXT`` and ``# way-back: TEXT``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping
@@ -18,11 +20,12 @@ from pathlib import Path
 from cozystack.api.resources import CONFIG_MAPS
 from cozystack.migrate.access import Access, Cluster
 from cozystack.migrate.changes import Plan
-from cozystack.migrate.ledger import VERSION_NAME, StepId
 from cozystack.migrate.step import BadStep, Environment, Step, StepFailed, digest_of, load_module
+from cozystack.planner.ledger import VERSION_NAME, StepId
 
 _GRACE = 10.0
 _LAST_LINES = 5
+_DECLARED = re.compile(r"#\s*(about|way-back):\s*(.*\S)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +65,23 @@ def folder_steps(folder: Path) -> list[Step]:
         if path.suffix == ".py" and not path.name.startswith("_"):
             found.append(load_module(path))
         elif path.is_file() and path.name.isdecimal():
-            number = int(path.name)
-            found.append(ScriptStep(StepId(number, f"script-{number}"), path, digest_of(path)))
+            found.append(_script(path))
     return found
+
+
+def _script(path: Path) -> ScriptStep:
+    """A script with what its head says of it; without a word about it, there is no way back."""
+    said: dict[str, str] = {}
+    for line in path.read_bytes().decode(errors="replace").splitlines():
+        if not line.startswith("#"):
+            break
+        declared = _DECLARED.fullmatch(line)
+        if declared is not None:
+            said[declared[1]] = declared[2]
+    number = int(path.name)
+    return ScriptStep(
+        StepId(number, f"script-{number}"), path, digest_of(path), said.get("about", "A script"), said.get("way-back")
+    )
 
 
 async def _execute(path: Path, environment: Environment) -> tuple[int, str]:

@@ -34,7 +34,7 @@ from typing import Any, Protocol
 from cozystack.migrate import steps as own
 from cozystack.migrate.access import Access, Cluster
 from cozystack.migrate.changes import Plan, settle
-from cozystack.migrate.ledger import StepId
+from cozystack.planner.ledger import StepId
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 

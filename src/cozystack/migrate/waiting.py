@@ -11,8 +11,8 @@ from cozystack.api.meta import Key
 from cozystack.api.resources import CONFIG_MAPS, untyped
 from cozystack.kube import Client, Clock
 from cozystack.kube.errors import KubeError
-from cozystack.migrate.ledger import NAME, MalformedLedger, Record, StepId, ledger_key, read_ledger, version_key
 from cozystack.migrate.runner import CannotGoOn
+from cozystack.planner.ledger import NAME, MalformedLedger, Record, StepId, ledger_key, read_ledger, version_key
 from cozystack.runtime import Log
 
 JOBS: Final = untyped("batch", "v1", "Job", "jobs")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cozystack.migrate.decision import Advance, Execute, Finished, Refused, Seen, StartLedger, decide, pending
-from cozystack.migrate.ledger import Baseline, Ledger, Record, StepId
+from cozystack.planner.ledger import Baseline, Ledger, Record, StepId
+from cozystack.planner.migrations import Advance, Execute, Finished, Refused, Seen, StartLedger, decide, pending
 
 STEPS = [StepId(56, "a"), StepId(57, "b"), StepId(58, "c")]
 

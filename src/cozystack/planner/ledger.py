@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final, Literal, TypeVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from cozystack.api import yaml
 from cozystack.api.meta import Key
@@ -57,6 +58,8 @@ class Record(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     left: tuple[str, ...] = ()
     left_more: int = 0
     reason: str = ""
+    way_back: str | UnsetType | None = UNSET
+    """What an older release makes of it, None when there is no way back; unset where nobody wrote it down."""
 
 
 class StepId(msgspec.Struct, frozen=True, order=True):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from cozystack.migrate.ledger import Ledger, StepId
+from cozystack.planner.ledger import Ledger, StepId
 
 
 @dataclass(frozen=True, slots=True)
