@@ -19,10 +19,12 @@ from bench.serving import TOKEN
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
-def request(method: str, path: str, body: object = None, *, content_type: str = "application/json") -> bytes:
-    """One request, as it goes over the wire."""
-    head = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Authorization: Bearer {TOKEN}", "Accept: application/json"]
-    content = msgspec.json.encode(body) if body is not None else b""
+def request(
+    method: str, path: str, body: object = None, *, content_type: str = "application/json", token: str = TOKEN
+) -> bytes:
+    """One request, as it goes over the wire; a body of bytes goes as it is."""
+    head = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Authorization: Bearer {token}", "Accept: application/json"]
+    content = body if isinstance(body, bytes) else msgspec.json.encode(body) if body is not None else b""
     if content:
         head += [f"Content-Type: {content_type}", f"Content-Length: {len(content)}"]
     return "\r\n".join([*head, "", ""]).encode() + content
@@ -148,9 +150,9 @@ async def connect(port: int) -> Connection:
     return connection
 
 
-async def watch(port: int, path: str) -> Watching:
+async def watch(port: int, path: str, *, token: str = TOKEN) -> Watching:
     """A watch that the server has answered."""
-    content = request("GET", path)
+    content = request("GET", path, token=token)
     _, watching = await asyncio.get_running_loop().create_connection(lambda: Watching(content), "127.0.0.1", port)
     await watching.opened
     return watching

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from random import Random
 
@@ -179,6 +180,56 @@ def config_map(number: int, *, text: str = "x" * 512) -> dict[str, JSON]:
         "metadata": {"name": f"object-{number}", "namespace": "default", "labels": {"app.kubernetes.io/name": "bench"}},
         "data": {"text": text, "number": str(number)},
     }
+
+
+def deployment(number: int) -> dict[str, JSON]:
+    """A Deployment as charts have them: 5 KB of JSON, most of it in lists whose items have keys."""
+    labels: JSON = {"app.kubernetes.io/name": "example", "app.kubernetes.io/instance": f"object-{number}"}
+    probe: dict[str, JSON] = {"httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": 10, "failureThreshold": 3}
+    containers: list[JSON] = [
+        {
+            "name": name,
+            "image": f"registry.example.org/example/{name}:v1.2.3@sha256:{SHA}",
+            "args": [f"--option-{position}=value-{position}" for position in range(10)],
+            "env": [{"name": f"SETTING_{position}", "value": f"what setting {position} is"} for position in range(20)],
+            "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}],
+            "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
+            "livenessProbe": probe,
+            "readinessProbe": {**probe, "initialDelaySeconds": 5},
+            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+            "volumeMounts": [{"name": f"volume-{position}", "mountPath": f"/data/{position}"} for position in range(4)],
+        }
+        for name in ("server", "metrics")
+    ]
+    volumes: list[JSON] = [
+        {"name": f"volume-{position}", "configMap": {"name": f"settings-{position}"}} for position in range(4)
+    ]
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": f"object-{number}", "namespace": "default", "labels": labels},
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels, "annotations": {"checksum/settings": SHA}},
+                "spec": {"serviceAccountName": "example", "containers": containers, "volumes": volumes},
+            },
+        },
+    }
+
+
+def otherwise(value: JSON, random: Random) -> bytes:
+    """The same JSON in other bytes: keys in another order, and another indentation."""
+    return json.dumps(_shuffled(value, random), indent=random.randrange(5)).encode()
+
+
+def _shuffled(value: JSON, random: Random) -> JSON:
+    if isinstance(value, dict):
+        names = list(value)
+        random.shuffle(names)
+        return {name: _shuffled(value[name], random) for name in names}
+    return [_shuffled(item, random) for item in value] if isinstance(value, list) else value
 
 
 def platform(count: int) -> Iterator[PackageSource | Package | OCIRepository]:
