@@ -53,9 +53,7 @@ def test_a_folder_holds_modules_and_scripts_and_may_be_missing(tmp_path: Path) -
 
 
 def test_a_script_says_at_its_head_what_it_is_for_and_whether_there_is_a_way_back(tmp_path: Path) -> None:
-    (tmp_path / "57").write_text(
-        "#!/bin/sh\n# about: Rename the anvils\n#way-back: Both names are read. \n\n# about: no more\n"
-    )
+    (tmp_path / "57").write_text("#!/bin/sh\n# about: Rename anvils\n#way-back: Both names are read. \n\n# about: no more\n")
     (tmp_path / "58").write_text("#!/bin/sh\necho way-back: none\n# way-back: it is too late\n")
     found = folder_steps(tmp_path)
     assert [(each.about, each.way_back) for each in found] == [

@@ -1,8 +1,8 @@
 """Steps in the original's form: an executable file whose name is its number, run with the same environment.
 
 Such a script must write the number after its own into ConfigMap ``cozystack-version`` as its last action. One that ends with 0
-and has not done so left work undone, and counts as failed (packages-M1). What it would change cannot be told beforehand. Comments
-at its head may say what it is for and what the way back is: ``# about: TEXT`` and ``# way-back: TEXT``.
+and has not done so left work undone, and counts as failed (packages-M1). What it would change cannot be told beforehand.
+Comments at its head may say what it is for and what the way back is: ``# about: TEXT`` and ``# way-back: TEXT``.
 """
 
 from __future__ import annotations
