@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from cozystack import __version__
 from cozystack.cozypkg.errors import CommandError
@@ -67,8 +67,6 @@ class Session:
 
     def on_cluster(self, work: Callable[[Client], Awaitable[T]]) -> T:
         """The result of ``work`` with a client for the cluster; raises ``CommandError`` for whatever it leaves unhandled."""
-        import asyncio
-
         from cozystack.cozypkg.http import StreamTransport
         from cozystack.kube import Client, SystemClock, load_config
         from cozystack.kube.errors import KubeError
@@ -93,9 +91,26 @@ class Session:
 
         try:
             config = load_config(self.kubeconfig, self.context, self.env)
-            return asyncio.run(run(config))
+            return awaited(run(config))
         except KubeError as error:
             raise CommandError(_sentence(error, config)) from error
+
+
+def awaited(work: Coroutine[Any, Any, T]) -> T:
+    """The result of ``work`` in an event loop of its own.
+
+    ``asyncio.run`` takes its signal handler back when it is done, and the module ``signal`` then writes out the repr of the
+    task with its whole result: of a platform with 10,000 packages that takes two seconds. So here the task has none.
+    """
+    import asyncio
+
+    results: list[T] = []
+
+    async def run() -> None:
+        results.append(await work)
+
+    asyncio.run(run())
+    return results[0]
 
 
 def _sentence(error: KubeError, config: ClusterConfig | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -35,7 +34,7 @@ from cozystack.cozypkg.planning import (
     ordered,
     replace_platform,
 )
-from cozystack.cozypkg.session import Session
+from cozystack.cozypkg.session import Session, awaited
 from cozystack.cozypkg.world import EVERYTHING, World, read_cluster, read_files
 from cozystack.planner.comparison import Comparison, FieldChange, ObjectChange, ReleaseChange
 from cozystack.planner.provenance import ValueChange
@@ -128,7 +127,7 @@ def command(
     )
     if offline or (against and repository):
         before = read_files(offline, session.stdin) if offline else World(against or "", live=False)
-        proposal = asyncio.run(propose(request, before, None, session))
+        proposal = awaited(propose(request, before, None, session))
     else:
         proposal = session.on_cluster(lambda client: _on_cluster(request, client, session))
     for warning in dict.fromkeys([*proposal.before.warnings, *proposal.after.warnings, *proposal.warnings]):
