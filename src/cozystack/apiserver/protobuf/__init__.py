@@ -1,7 +1,7 @@
 """Read objects that clients send as protobuf: those of every built-in kind, and the options of a deletion.
 
 A body is the magic ``k8s\\0`` and a ``runtime.Unknown``, which holds the kind and the object. Messages are read by tables of
-field numbers, made from the Go types of Kubernetes (``generate/main.go``), which also say what Go leaves out when it writes
+field numbers, made from the Go types of Kubernetes (``golang.tables``), which also say what Go leaves out when it writes
 JSON: the result is the JSON that the same client would have sent. Fields without an entry are passed over. CRDs are not read:
 their schemas have JSON inside, and no client sends them so.
 """
@@ -9,41 +9,21 @@ their schemas have JSON inside, and no client sends them so.
 from __future__ import annotations
 
 import base64
-import functools
-import gzip
-import importlib.resources
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
+from cozystack.apiserver.golang.tables import LIST, tables
+
 MAGIC: Final = b"k8s\x00"
 _LATEST: Final = 253402300799  # seconds: the end of the year 9999
 _DELETE_OPTIONS: Final = "DeleteOptions"
-_LIST: Final = ".ExtraValue"  # a message that only wraps a list of texts
 
 
 class ProtobufError(ValueError):
     """The body is not protobuf of a kind that is read here."""
-
-
-class _Field(msgspec.Struct, array_like=True, frozen=True):
-    name: str
-    """Empty when the fields of the message belong to the message around it."""
-    type: str
-    flags: str
-
-
-class _Tables(msgspec.Struct, frozen=True):
-    kinds: dict[str, str]
-    messages: dict[str, dict[int, _Field]]
-
-
-@functools.cache
-def _tables() -> _Tables:
-    packed = importlib.resources.files(__package__).joinpath("tables.json.gz").read_bytes()
-    return msgspec.json.decode(gzip.decompress(packed), type=_Tables)
 
 
 def decode(body: bytes, kind: str) -> dict[str, Any]:
@@ -57,8 +37,8 @@ def decode(body: bytes, kind: str) -> dict[str, Any]:
         raise ProtobufError(f"the body holds a {held or 'thing without a kind'}, not a {kind}")
     if kind == _DELETE_OPTIONS:
         # Every group has its own, and all are the same.
-        return _object(raw, _tables().kinds[f"v1 {kind}"])
-    message = _tables().kinds.get(f"{version} {kind}")
+        return _object(raw, tables().kinds[f"v1 {kind}"])
+    message = tables().kinds.get(f"{version} {kind}")
     if message is None:
         raise ProtobufError(f"protobuf is not read for {kind} of {version}; send JSON")
     return {"apiVersion": version, "kind": kind, **_object(raw, message)}
@@ -99,7 +79,7 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
 
 
 def _object(data: bytes, name: str) -> dict[str, Any]:
-    table = _tables().messages[name]
+    table = tables().messages[name]
     result: dict[str, Any] = {}
     for number, value in _fields(data):
         field = table.get(number)
@@ -144,7 +124,7 @@ def _value(value: int | bytes, kind: str) -> Any:
         case "time" | "microTime":
             return _time(_bytes(value), micro=kind == "microTime")
     message = kind.removeprefix("#")
-    if message.endswith(_LIST):
+    if message.endswith(LIST):
         return [_text(part) for _, part in _fields(_bytes(value))]
     return _object(_bytes(value), message)
 

@@ -1,11 +1,12 @@
-// Writes the tables by which protobuf is read: for every built-in kind its messages, for every message the number, the JSON name
-// and the type of each field. What it knows it reads from the Go types of Kubernetes, whose tags say both.
+// Writes the tables by which bodies of built-in kinds are read: for every kind its messages, for every message the number, the
+// JSON name and the type of each field. What it knows it reads from the Go types of Kubernetes, whose tags say both.
 //
 //	go run . | gzip -9n > ../tables.json.gz
 //
-// A field is [name, type, flags]. The name is empty when the fields of the message belong to the message around it. The type is
-// a scalar, a type with a JSON form of its own (time, quantity, ...), or # and the name of a message. Flags: r repeated, m a map
-// (from texts to the type), p present even when zero, o left out when zero.
+// A field is [name, type, flags, go]. The name is empty when the fields of the message belong to the message around it. The type
+// is a scalar, a type with a JSON form of its own (time, quantity, ...), or # and the name of a message. Flags: r repeated, m a
+// map (from texts to the type), p present even when zero, o left out when zero, e left out when nothing. The last is what Go
+// calls the type, for messages to people.
 package main
 
 import (
@@ -72,7 +73,7 @@ func (r *tables) message(t reflect.Type) string {
 	r.Messages[name] = fields
 	if t.Kind() == reflect.Slice {
 		what, flags := r.value(t.Elem())
-		fields["1"] = []string{"items", what, flags + "r"}
+		fields["1"] = []string{"items", what, flags + "r", t.String()}
 		return name
 	}
 	for i := 0; i < t.NumField(); i++ {
@@ -91,10 +92,17 @@ func (r *tables) message(t reflect.Type) string {
 			omit = omit || option == "omitzero" || (option == "omitempty" && field.Type.Kind() != reflect.Struct)
 		}
 		what, flags := r.value(field.Type)
-		if omit && flags == "" {
+		switch {
+		case omit && flags == "":
 			flags = "o"
+		case omit:
+			flags += "e"
 		}
-		fields[number] = []string{parts[0], what, flags}
+		named := field.Type
+		if named.Kind() == reflect.Pointer {
+			named = named.Elem()
+		}
+		fields[number] = []string{parts[0], what, flags, named.String()}
 	}
 	return name
 }

@@ -1,0 +1,1 @@
+"""Built-in kinds as the Go types of Kubernetes have them."""
