@@ -1,0 +1,104 @@
+"""Play stories of server-side apply on our API server and on a real one, and show where they differ.
+
+    .venv/bin/python tests/fuzz/ssa.py --state-dir .cozystack/e2e --first 0 --last 200
+
+A story is drawn from its seed, so a seed plays it again. Exit code 1 when a difference is found that is not known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from fuzz.compare import Finding, finding
+from fuzz.draw import story
+from fuzz.play import play
+from fuzz.servers import Embedded, Server, furnish, remote
+from fuzz.shrink import shrunk
+from fuzz.story import Story
+
+_names = itertools.count()
+
+
+async def compare(ours: Server, real: Server, stories: Sequence[Story], *, tag: str, times: bool) -> list[Finding | None]:
+    names = [f"{tag}{next(_names)}z" for _ in stories]
+    left, right = await asyncio.gather(play(ours, stories, names, times=times), play(real, stories, names, times=times))
+    return [finding(*each) for each in zip(stories, left, right, strict=True)]
+
+
+async def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    running = msgspec.json.decode((options.state_dir / "state.json").read_bytes())
+    tag = f"x{int(asyncio.get_running_loop().time() * 1000) % 10**8:x}-"
+    seeds = range(options.first, options.last)
+    found: dict[str, list[tuple[int, Finding]]] = defaultdict(list)
+    async with remote(running["url"], running["token"], hurry=options.hurry) as real:
+        ours = Embedded()
+        await furnish(ours)
+        await furnish(real)
+        for begin in range(0, len(seeds), options.batch):
+            batch = seeds[begin : begin + options.batch]
+            stories = [story(seed, options.kind, plain=options.plain) for seed in batch]
+            for seed, each in zip(batch, await compare(ours, real, stories, tag=tag, times=not options.hurry), strict=True):
+                if each is not None:
+                    found[each.signature].append((seed, each))
+            _say(f"{begin + len(batch)} of {len(seeds)} stories, {sum(map(len, found.values()))} differ")
+        for signature, cases in sorted(found.items(), key=lambda item: -len(item[1])):
+            seed, shown = min(cases, key=lambda case: len(msgspec.json.encode(case[1].story)))
+            if options.shrink:
+
+                async def again(stories: Sequence[Story]) -> list[Finding | None]:
+                    return await compare(ours, real, stories, tag=tag, times=not options.hurry)
+
+                shown = await shrunk(shown, again)
+            _say(
+                f"\n=== {len(cases)} times: {signature}\n    seeds {' '.join(str(seed) for seed, _ in cases[:12])}; shown: {seed}"
+            )
+            _show(shown)
+    return 1 if found else 0
+
+
+def _show(shown: Finding) -> None:
+    for index, step in enumerate(shown.story.steps[: shown.step + 1]):
+        _say(f"  {'>' if index == shown.step else ' '} {msgspec.json.encode(step).decode()}  -> {shown.real[index].code}")
+    if shown.step:
+        _say(f"    before: {msgspec.json.encode(shown.real[shown.step - 1].body).decode()[:1500]}")
+    for difference in shown.differences[:8]:
+        _say(f"    {difference.where}\n      ours: {_text(difference.ours)}\n      real: {_text(difference.real)}")
+
+
+def _text(value: object) -> str:
+    return msgspec.json.encode(value).decode()[:900]
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Compare our server-side apply with that of a real API server.")
+    parser.add_argument(
+        "--state-dir", type=Path, default=Path(".cozystack/e2e"), help="folder of the cluster with the real one"
+    )
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--last", type=int, default=200, help="the seed after the last")
+    parser.add_argument("--batch", type=int, default=200, help="stories that are played side by side")
+    parser.add_argument("--kind", action="append", default=[], help="stories of this kind alone")
+    parser.add_argument("--plain", action="store_true", help="draw nothing that is of a wrong type or unheard of")
+    parser.add_argument("--hurry", action="store_true", help="do not compare times: no second of its own for each turn")
+    parser.add_argument("--no-shrink", dest="shrink", action="store_false", help="show stories as they were drawn")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
