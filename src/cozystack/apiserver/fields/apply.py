@@ -117,12 +117,14 @@ def apply(
     mine = (manager, "Apply", "", subresource)
     last = next((entry for entry in entries if entry.identity == mine), None)
     others = [entry for entry in entries if entry.identity != mine]
-    _refuse_duplicates(schema, applied, "")
+    if _has_duplicates(schema, applied):
+        _refuse_duplicates(schema, applied, "")
     configured = field_set(schema, applied)
     wanted = owned_by_write(configured, subresource, has_status=has_status)
     base = live if live is not None else {}
     merged = merge(schema, base, applied)
-    if last is not None and difference(last.fields, wanted) is not None:
+    same_fields = last is not None and last.fields == wanted
+    if last is not None and not same_fields and difference(last.fields, wanted) is not None:
         merged = _given_up(schema, merged, last.fields, [configured, *(entry.fields for entry in others)])
     if live is not None:
         changed, removed = compare(schema, live, merged)
@@ -132,7 +134,7 @@ def apply(
             _refuse([(entry, fields) for entry, fields in conflicts if fields is not None])
         others = [_reduced(entry, fields, removed) for entry, fields in conflicts]
         others = [entry for entry in others if entry.fields]
-    same_set = last is not None and wanted is not None and last.fields == wanted and last.api_version == api_version
+    same_set = last is not None and wanted is not None and same_fields and last.api_version == api_version
     stamp = last.time if last is not None and same_set else time
     kept = [*others, Entry(manager, "Apply", api_version, subresource, stamp, wanted)] if wanted else others
     kept = in_order(kept)
@@ -140,7 +142,7 @@ def apply(
     merged = prune(schema, merged)
     if manager == _KUBECTL:
         merged = _with_last_applied(merged, applied)
-    if live is not None and same_set and kept == in_order(entries) and same(live, {**merged, "metadata": merged["metadata"]}):
+    if live is not None and same_set and kept == in_order(entries) and same(live, merged):
         return live
     return with_entries(merged, kept)
 
@@ -166,10 +168,30 @@ def _with_last_applied(merged: dict[str, Any], applied: dict[str, Any]) -> dict[
     return {**merged, "metadata": {**merged["metadata"], "annotations": annotations}}
 
 
+def _has_duplicates(schema: Schema, value: Any) -> bool:
+    """Whether a list has an item twice. Most have none, and then nobody has to know where."""
+    if isinstance(value, dict):
+        properties, additional = schema.properties, schema.additional
+        for name, item in value.items():
+            if isinstance(item, (dict, list)):
+                child = properties.get(name) or additional
+                if child is not None and _has_duplicates(child, item):
+                    return True
+        return False
+    if schema.items is None or not is_associative(schema):
+        return False
+    elements = [item_element(schema, item) for item in value]
+    if None in elements:
+        return False
+    return len(set(elements)) < len(elements) or any(
+        isinstance(item, (dict, list)) and _has_duplicates(schema.items, item) for item in value
+    )
+
+
 def _refuse_duplicates(schema: Schema | None, value: Any, path: str) -> None:
     if isinstance(value, dict):
         for name, item in value.items():
-            if isinstance(item, dict | list):
+            if isinstance(item, (dict, list)):
                 _refuse_duplicates(child_schema(schema, name), item, f"{path}.{name}")
     elif isinstance(value, list) and schema is not None and is_associative(schema):
         for element, items in (by_element(schema, value) or {}).items():
@@ -203,13 +225,15 @@ def merge(schema: Schema | None, live: Any, applied: Any) -> Any:
     if isinstance(applied, dict) and isinstance(live, dict):
         if is_atomic_map(schema):
             return live if same(live, applied) else applied
-        properties = schema.properties if schema is not None else {}
-        additional = schema.additional if schema is not None else None
+        properties, additional = (schema.properties, schema.additional) if schema is not None else ({}, None)
         result: dict[str, Any] | None = None
         for name, item in applied.items():
             if name in live:
-                new = merge(properties.get(name) or additional, live[name], item)
-                if new is live[name]:
+                old = live[name]
+                if type(item) is str and item == old:
+                    continue
+                new = merge(properties.get(name) or additional, old, item)
+                if new is old:
                     continue
             else:
                 new = item
@@ -224,11 +248,16 @@ def merge(schema: Schema | None, live: Any, applied: Any) -> Any:
 
 def _merge_list(schema: Schema, live: list[Any], applied: list[Any]) -> list[Any]:
     """Items by key. Common items come in the applied order, items that only ``live`` has before whatever is new."""
+    elements = [item_element(schema, item) for item in live]
+    proper = None not in elements and len(set(elements)) == len(elements)
+    if proper and elements == [item_element(schema, item) for item in applied]:
+        merged = [merge(schema.items, old, new) for old, new in zip(live, applied, strict=True)]
+        return live if all(new is old for new, old in zip(merged, live, strict=True)) else merged
     live_items, applied_items = by_element(schema, live), by_element(schema, applied)
     if live_items is None or applied_items is None:
         return live if same(live, applied) else applied
     result: list[Any] = []
-    for index, element in _order([item_element(schema, item) for item in live], list(applied_items)):
+    for index, element in _order(elements, list(applied_items)):
         if element not in applied_items:
             result.append(live[index])
             continue

@@ -155,9 +155,11 @@ def field_set(schema: Schema | None, value: Any) -> Tree | None:
         if not value or is_atomic_map(schema):
             return {}
         tree: Tree = {}
+        properties, additional = (schema.properties, schema.additional) if schema is not None else ({}, None)
         for name, item in value.items():
-            child = field_set(child_schema(schema, name), item)
-            if not is_named(schema, name):
+            named = properties.get(name)
+            child = field_set(named or additional, item) if isinstance(item, (dict, list)) else {}
+            if named is None:
                 child = member(child)
             if child is not None:
                 tree[f"f:{name}"] = child
@@ -229,12 +231,21 @@ def _leaf(old: Any, new: Any) -> tuple[Tree | None, Tree | None]:
 
 def same(left: Any, right: Any) -> bool:
     """Equality of JSON values: true is not 1."""
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(same(value, right[key]) for key, value in left.items())
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(same(a, b) for a, b in zip(left, right, strict=True))
+    if left is right:
+        return True
+    kind = type(left)
+    if kind is str or kind is not type(right):
+        return bool(left == right) and kind is not bool and type(right) is not bool
+    if kind is dict:
+        if len(left) != len(right):
+            return False
+        for key, value in left.items():
+            other = right.get(key, MISSING)
+            if value is not other and (other is MISSING or not same(value, other)):
+                return False
+        return True
+    if kind is list:
+        return len(left) == len(right) and all(map(same, left, right))
     return bool(left == right)
 
 

@@ -231,13 +231,13 @@ def _unknown(schema: Schema, value: Any, path: str, found: list[str]) -> None:
         for name, item in value.items():
             child = properties.get(name) or additional
             if child is not None:
-                if isinstance(item, dict | list):
+                if isinstance(item, (dict, list)):
                     _unknown(child, item, f"{path}.{name}" if path else name, found)
             elif not schema.preserve:
                 found.append(f"{path}.{name}" if path else name)
     elif isinstance(value, list) and schema.items is not None:
         for index, item in enumerate(value):
-            if isinstance(item, dict | list):
+            if isinstance(item, (dict, list)):
                 _unknown(schema.items, item, f"{path}[{index}]", found)
 
 

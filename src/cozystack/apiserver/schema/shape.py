@@ -30,7 +30,7 @@ def prune(schema: Schema, value: Any) -> Any:
                     if changed is None:
                         changed = dict(value)
                     del changed[name]
-            elif isinstance(item, dict | list):
+            elif isinstance(item, (dict, list)):
                 pruned = prune(child, item)
                 if pruned is not item:
                     if changed is None:
