@@ -96,8 +96,8 @@ async def furnish(server: Server) -> None:
 
 
 async def _until_served(server: Server, path: str) -> None:
-    while (await server.ask("GET", path, {}, "", b"")).code != 200:
-        await asyncio.sleep(0.05)  # noqa: ASYNC110 - it is somebody else's event
+    while (await server.ask("GET", path, {}, "", b"")).code != 200:  # noqa: ASYNC110 - the event is somebody else's
+        await asyncio.sleep(0.05)
 
 
 async def _create(server: Server, path: str, obj: Obj) -> None:

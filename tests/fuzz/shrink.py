@@ -50,18 +50,34 @@ def _smaller(story: Story) -> Iterator[Story]:
 
 
 def _less(step: Step) -> Iterator[Step]:
-    for body in _parts(step.body, top=True):
+    parts = {"update": _fewer_edits, "json": _fewer_operations}.get(step.verb, _parts)
+    for body in parts(step.body):
         yield replace(step, body=body)
     for change in ({"force": False}, {"dry": False}, {"version": ""}, {"validation": ""}):
         if any(getattr(step, name) != value for name, value in change.items()):
             yield replace(step, **change)
 
 
-def _parts(value: Any, *, top: bool = False) -> Iterator[Any]:
-    """``value`` without one of its parts, at every depth."""
+def _fewer_edits(edits: Any) -> Iterator[Any]:
+    for index, edit in enumerate(edits):
+        yield edits[:index] + edits[index + 1 :]
+        if edit[0] == "set":
+            for less in _parts(edit[2]):
+                yield [*edits[:index], [*edit[:2], less], *edits[index + 1 :]]
+
+
+def _fewer_operations(operations: Any) -> Iterator[Any]:
+    for index, operation in enumerate(operations):
+        yield operations[:index] + operations[index + 1 :]
+        for less in _parts(operation.get("value")):
+            yield [*operations[:index], {**operation, "value": less}, *operations[index + 1 :]]
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """``value`` without one of its parts, at every depth; what names things stays."""
     if isinstance(value, dict):
         for name in value:
-            if not (top and name == "metadata") and name != "name":
+            if name not in ("metadata", "name"):
                 yield {key: item for key, item in value.items() if key != name}
         for name, item in value.items():
             for less in _parts(item):

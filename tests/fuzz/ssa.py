@@ -60,9 +60,8 @@ async def main(arguments: Sequence[str] | None = None) -> int:
                     return await compare(ours, real, stories, tag=tag, times=not options.hurry)
 
                 shown = await shrunk(shown, again)
-            _say(
-                f"\n=== {len(cases)} times: {signature}\n    seeds {' '.join(str(seed) for seed, _ in cases[:12])}; shown: {seed}"
-            )
+            others = " ".join(str(number) for number, _ in cases[:12])
+            _say(f"\n=== {len(cases)} times: {signature}\n    seeds {others}; shown: {seed}")
             _show(shown)
     return 1 if found else 0
 
