@@ -27,6 +27,7 @@ from cozystack.cozypkg.world import World
 from cozystack.planner import graph
 from cozystack.planner.catalogue import Catalogue
 from cozystack.planner.comparison import Comparison, ReleaseChange, compare, measured_durations
+from cozystack.planner.migrationplan import MigrationPlan
 from cozystack.planner.provenance import Layer, ValueChange, value_changes
 from cozystack.planner.selection import Selection
 
@@ -79,6 +80,12 @@ class Proposal:
     comparison: Comparison
     details: dict[Key, ReleaseDetail] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    migrations: MigrationPlan | None = None
+    """Where another version of the package repository is planned."""
+
+    @property
+    def empty(self) -> bool:
+        return self.comparison.empty and (self.migrations is None or self.migrations.empty)
 
 
 @dataclass(slots=True)
@@ -153,13 +160,13 @@ def replace_platform(before: World, rendered: World) -> World:
         rendered.sources.pop(names.PLATFORM_PACKAGE, None)
         rendered.packages.pop(names.PLATFORM_PACKAGE, None)
     for name, source in before.sources.items():
-        if name not in rendered.sources and (_is_of_platform(source) or not before.live) and name != names.PLATFORM_PACKAGE:
+        if name not in rendered.sources and (is_of_platform(source) or not before.live) and name != names.PLATFORM_PACKAGE:
             del after.sources[name]
     for name, source in rendered.sources.items():
         after.sources[name] = _kept(source, before.sources.get(name))
     for name, package in before.packages.items():
         keeps = package.metadata.annotations.get(names.RESOURCE_POLICY_ANNOTATION) == "keep"
-        if name not in rendered.packages and _is_of_platform(package) and not keeps:
+        if name not in rendered.packages and is_of_platform(package) and not keeps:
             del after.packages[name]
     for name, package in rendered.packages.items():
         after.packages[name] = _kept(package, before.packages.get(name))
@@ -297,7 +304,8 @@ def _kept(new: Any, old: Any) -> Any:
     return msgspec.structs.replace(new, metadata=metadata, status=old.status)
 
 
-def _is_of_platform(obj: Package | PackageSource) -> bool:
+def is_of_platform(obj: Package | PackageSource) -> bool:
+    """Whether the platform's release brought it."""
     return obj.metadata.annotations.get("meta.helm.sh/release-name") == names.PLATFORM_PACKAGE.partition(".")[2]
 
 

@@ -1,9 +1,9 @@
 """The steps between two versions of the platform, in either direction: which run, what they touch, whether there is a way back.
 
 A repository declares its steps in ``core/platform/migrations.yaml``; the ledger of a cluster holds what ran there, and the way
-back as it was declared then. So a rollback is judged by what really ran, even when the version that brought it cannot be fetched
-any more. A step that nobody describes (one of an image's own folder, or of a release that declares none) is named all the same,
-and has no way back.
+back as it was declared then. So a rollback is judged by what really ran, also when the version that brought it is out of reach.
+A step that nobody describes (one of an image's own folder, or of a release that declares none) is named all the same, and has
+no way back.
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ from cozystack.cozypkg.planning import (
 from cozystack.cozypkg.session import Session, awaited
 from cozystack.cozypkg.world import EVERYTHING, World, read_cluster, read_files
 from cozystack.planner.comparison import Comparison, FieldChange, ObjectChange, ReleaseChange
+from cozystack.planner.migrationplan import MigrationPlan
 from cozystack.planner.provenance import ValueChange
 from cozystack.planner.sentences import describe, unblock
 
@@ -142,7 +143,7 @@ def command(
         session.stdout.writelines(f"{line}\n" for line in text_of(proposal, session.colour))
         if out is not None:
             session.tell(f"saved; `cozypkg apply {out}` does exactly this")
-    return Exit.OK if proposal.comparison.empty else Exit.FOUND
+    return Exit.OK if proposal.empty else Exit.FOUND
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,6 +186,7 @@ async def _propose(
     old_secret: Mapping[str, str] | None = await _values_secret(client)
     new_secret = old_secret
     charts: set[str] = set()
+    migrations: MigrationPlan | None = None
     after = before
     if renderer is not None:
         old, new = await _repositories(request, before, warnings)
@@ -210,6 +212,9 @@ async def _propose(
                     charts.add(platform_artifact(variant))
             else:
                 warnings.append("which charts differ cannot be said without the old repository: name it with --against")
+            from cozystack.cozypkg.migrations import migrations_between
+
+            migrations = await migrations_between(before, client, (old, new), variant, values)
     edits = list(request.edits)
     edits += edits_for(request.changes, after)
     for name in dict.fromkeys(request.deleted):
@@ -221,7 +226,7 @@ async def _propose(
     after = await apply_edits(after if after is not before else copied(before), edits, client)
     views = before.catalogue(), after.catalogue()
     comparison = comparison_of(before, views, charts)
-    proposal = Proposal(before, after, tuple(ordered(edits, *views)), comparison, warnings=warnings)
+    proposal = Proposal(before, after, tuple(ordered(edits, *views)), comparison, warnings=warnings, migrations=migrations)
     if renderer is not None and old is not None and new is not None:
         left, right = Side(views[0], old, old_secret), Side(views[1], new, new_secret)
         if not comparison.empty:
@@ -323,7 +328,11 @@ def as_json(proposal: Proposal) -> dict[str, Any]:
         value[key] = [
             {**msgspec.to_builtins(problem), "message": describe(problem), "unblock": unblock(problem)} for problem in problems
         ]
-    value["changes"] = not proposal.comparison.empty
+    value["changes"] = not proposal.empty
+    if proposal.migrations is not None:
+        from cozystack.cozypkg import migrations
+
+        value["migrations"] = migrations.as_json(proposal.migrations)
     value["destructive"] = [str(change.key) for change in proposal.comparison.destructive]
     if proposal.details:
         value["details"] = [msgspec.to_builtins(proposal.details[key]) for key in sorted(proposal.details)]
@@ -335,9 +344,13 @@ def as_json(proposal: Proposal) -> dict[str, Any]:
 def text_of(proposal: Proposal, colour: bool) -> Iterator[str]:
     """The plan for people, line by line."""
     comparison = proposal.comparison
-    if comparison.empty:
+    if proposal.empty:
         yield "Nothing would change."
         return
+    if proposal.migrations is not None:
+        from cozystack.cozypkg import migrations
+
+        yield from migrations.lines(proposal.migrations)
     for title, kind in (("Package sources", "PackageSource"), ("Packages", "Package"), ("Namespaces", "Namespace")):
         changes = [change for change in comparison.objects if change.kind == kind]
         if changes:
