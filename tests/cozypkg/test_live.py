@@ -11,7 +11,7 @@ import pytest
 from support.cozypkg import Result, call
 from support.sandbox import running
 
-pytestmark = pytest.mark.xdist_group("platform")
+pytestmark = pytest.mark.xdist_group("live")
 
 
 @pytest.fixture(scope="module")

@@ -194,7 +194,7 @@ def test_a_refusal_says_what_and_why(cluster: Cluster) -> None:
     )
 
 
-@pytest.mark.xdist_group("platform")
+@pytest.mark.slow
 def test_a_platform_that_runs_goes_in_order_and_can_be_installed_again(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with running(state, "--variant", "isp-hosted") as sandbox:
@@ -207,7 +207,7 @@ def test_a_platform_that_runs_goes_in_order_and_can_be_installed_again(tmp_path:
     assert (ran.code, ran.summary.get("ready")) == (0, True), ran.said
 
 
-@pytest.mark.xdist_group("platform")
+@pytest.mark.slow
 def test_a_teardown_that_was_killed_goes_on_where_it_was_and_leaves_nothing(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with running(state, "--variant", "isp-hosted") as sandbox:

@@ -9,7 +9,7 @@ import pytest
 
 from support.sandbox import PACKAGES, Running, running
 
-pytestmark = pytest.mark.xdist_group("platform")
+pytestmark = pytest.mark.xdist_group("webhooks")
 
 BAD_PACKAGE = """\
 apiVersion: cozystack.io/v1alpha1

@@ -42,6 +42,7 @@ def test_a_step_runs_before_any_component_moves(platform: Platform, tmp_path: Pa
     assert leftovers(state) == []
 
 
+@pytest.mark.slow
 def test_a_step_that_fails_keeps_everything_where_it_is_until_it_is_repaired(platform: Platform, tmp_path: Path) -> None:
     first, state = platform
     old, before = packages_digest(state), revisions(state)

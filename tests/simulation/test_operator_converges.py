@@ -6,7 +6,7 @@ import pytest
 
 from simulation.verdict import judge
 
-SEEDS = range(120)
+SEEDS = range(50)
 """``make simulate`` plays ten thousand."""
 
 
