@@ -10,3 +10,20 @@
 {{- define "platform.source.path" -}}
 {{- .Values.sourceRef.path | default (ternary "/packages" "/" (eq .Values.sourceRef.kind "GitRepository")) -}}
 {{- end -}}
+
+{{/*
+The spec for the copy of a source, as JSON: dict "kind" KIND "origin" OBJECT. What it follows is kept for people to read; the digest or
+the commit that was fetched beats it (specification of both kinds).
+*/}}
+{{- define "platform.source.copy" -}}
+{{- $spec := omit .origin.spec "suspend" -}}
+{{- $revision := dig "status" "artifact" "revision" "" .origin -}}
+{{- $wanted := get $spec "ref" | default dict -}}
+{{- if eq .kind "OCIRepository" -}}
+{{- with regexFind "sha256:[0-9a-f]{64}$" $revision }}{{ $wanted = merge (dict "digest" .) $wanted }}{{ end -}}
+{{- else -}}
+{{- with regexFind "[0-9a-f]{40,64}$" $revision }}{{ $wanted = merge (dict "commit" .) $wanted }}{{ end -}}
+{{- end -}}
+{{- if $wanted }}{{ $spec = merge (dict "ref" $wanted) (omit $spec "ref") }}{{ end -}}
+{{- toJson $spec -}}
+{{- end -}}
