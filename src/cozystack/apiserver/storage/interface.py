@@ -90,6 +90,10 @@ class Stored:
             self._encoded = _encode(self.object)
         return self._encoded
 
+    def forget_encoded(self) -> None:
+        """It has been replaced: few will ask for it, and it can be made again."""
+        self._encoded = None
+
 
 class Event:
     """A change: what there was, what there is. A deletion has the last state as ``new``, at the version of the deletion.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from cozystack.apiserver.storage.interface import (
     WINDOW,
@@ -21,6 +21,10 @@ from cozystack.apiserver.storage.interface import (
     VersionAhead,
     VersionMismatch,
 )
+from cozystack.apiserver.storage.sharing import Sharing
+
+_LINES_KEPT: Final = 128
+"""Events whose lines are kept: watches that follow have sent them by then, and for others they are made again."""
 
 
 class _Shelf:
@@ -44,6 +48,7 @@ class MemoryStorage:
         self._version = 0
         self._shelves: dict[str, _Shelf] = {}
         self._everything: list[Subscription] = []
+        self._sharing = Sharing()
 
     @property
     def version(self) -> int:
@@ -93,6 +98,7 @@ class MemoryStorage:
         if expected is not None and expected != (old.version if old is not None else 0):
             raise VersionMismatch
         version = self._version + 1
+        self._sharing.share(obj, old.object if old is not None else None)
         obj["metadata"]["resourceVersion"] = str(version)
         stored = Stored(resource, namespace, name, obj, version)
         self._persist(stored)
@@ -100,6 +106,8 @@ class MemoryStorage:
         if old is None:
             insort(shelf.keys, key)
         shelf.objects[key] = stored
+        if old is not None:
+            old.forget_encoded()
         self._publish(shelf, Event("ADDED" if old is None else "MODIFIED", version, stored, old))
         return stored
 
@@ -116,6 +124,7 @@ class MemoryStorage:
         self._version = version
         del shelf.objects[key]
         del shelf.keys[bisect_left(shelf.keys, key)]
+        old.forget_encoded()
         last = {**old.object, "metadata": {**old.object["metadata"], "resourceVersion": str(version)}}
         gone = Stored(resource, namespace, name, last, version)
         self._publish(shelf, Event("DELETED", version, gone, old))
@@ -160,6 +169,8 @@ class MemoryStorage:
         shelf.events.append(event)
         if len(shelf.events) > WINDOW:
             shelf.compacted = shelf.events.popleft().version
+        if len(shelf.events) > _LINES_KEPT:
+            shelf.events[-_LINES_KEPT - 1].lines.clear()
         shelf.subscriptions = _pushed(shelf.subscriptions, event)
         self._everything = _pushed(self._everything, event)
 

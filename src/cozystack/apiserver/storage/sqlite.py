@@ -7,7 +7,10 @@ open.
 
 from __future__ import annotations
 
+import gc
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +26,18 @@ _TABLES: Final = (
     # The last deletion of each resource: what is gone counts for the version, and for how far back a watch may begin.
     "CREATE TABLE IF NOT EXISTS deletions (resource TEXT PRIMARY KEY, version INTEGER) WITHOUT ROWID",
 )
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """Without Python's cyclic collector, which would look through everything again and again; nothing here has cycles."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
 
 
 class SqliteStorage(MemoryStorage):
@@ -67,15 +82,25 @@ class SqliteStorage(MemoryStorage):
         run(f"PRAGMA user_version={FORMAT}")
         for resource, version in run("SELECT resource, version FROM deletions"):
             self._reached(resource, version)
-        rows = run("SELECT resource, namespace, name, version, body FROM objects ORDER BY resource, namespace, name")
-        for resource, namespace, name, version, body in rows:
-            shelf = self._shelf(resource)
-            shelf.objects[namespace, name] = Stored(resource, namespace, name, msgspec.json.decode(body), version)
-            shelf.keys.append((namespace, name))
-            self._reached(resource, version)
+        with _collector_off():
+            self._load()
         for resource, shelf in self._shelves.items():
             shelf.keys.sort()
             shelf.compacted = self._last[resource]
+
+    def _load(self) -> None:
+        """Everything that is there."""
+        decode, share = msgspec.json.Decoder().decode, self._sharing.share
+        rows = self._database.execute(
+            "SELECT resource, namespace, name, version, body FROM objects ORDER BY resource, namespace, name"
+        )
+        for resource, namespace, name, version, body in rows:
+            shelf = self._shelf(resource)
+            obj = decode(body)
+            share(obj)
+            shelf.objects[namespace, name] = Stored(resource, namespace, name, obj, version)
+            shelf.keys.append((namespace, name))
+            self._reached(resource, version)
 
     def _reached(self, resource: str, version: int) -> None:
         self._last[resource] = max(self._last.get(resource, 0), version)
