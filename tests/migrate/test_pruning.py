@@ -24,6 +24,17 @@ def test_what_depends_on_each_other_goes_together() -> None:
     assert needed(["acme.a", "acme.b"], *platform({"acme.a": ["acme.b"], "acme.b": ["acme.a"], "acme.c": []})) == {}
 
 
+def test_what_is_labelled_not_to_be_deleted_stays_with_what_it_needs() -> None:
+    """packages-G1: the deletion guard would refuse it."""
+    packages, sources = platform({"acme.a": [], "acme.b": ["acme.a"], "acme.c": []})
+    labelled = msgspec.structs.replace(packages[1].metadata, labels={"platform.cozystack.io/no-delete": "true"})
+    packages[1] = msgspec.structs.replace(packages[1], metadata=labelled)
+    assert needed(["acme.a", "acme.b", "acme.c"], packages, sources) == {
+        "acme.b": "it carries the label platform.cozystack.io/no-delete",
+        "acme.a": "acme.b depends on it",
+    }
+
+
 def platform(depends: dict[str, list[str]]) -> tuple[list[Package], list[PackageSource]]:
     """Packages, each with the packages that it depends on."""
     return (

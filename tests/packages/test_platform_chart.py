@@ -19,6 +19,7 @@ from support.packages import (
     Helm,
     Platform,
     Rendered,
+    identity,
     platform_chart,
     platform_values,
     sources,
@@ -76,11 +77,13 @@ def test_every_preset_brings_the_whole_catalogue_and_what_it_needs(preset: str, 
     found = platform(preset).rendered
     assert found.of_kind("PackageSource").keys() == sources().keys()
     rest = [item for item in found.objects if item["kind"] not in ("Package", "PackageSource")]
-    assert sorted(f"{item['kind']} {item['metadata']['namespace']}/{item['metadata']['name']}" for item in rest) == [
-        "ConfigMap cozy-system/cozystack-migrations",
-        "ConfigMap cozy-system/cozystack-version",
-        "OCIRepository cozy-system/cozystack-packages",
-        "Secret cozy-system/cozystack-values",
+    assert sorted(map(identity, rest)) == [
+        "admissionregistration.k8s.io/v1 ValidatingAdmissionPolicy cozystack-no-delete-guardrail",
+        "admissionregistration.k8s.io/v1 ValidatingAdmissionPolicyBinding cozystack-no-delete-guardrail",
+        "source.toolkit.fluxcd.io/v1 OCIRepository cozy-system/cozystack-packages",
+        "v1 ConfigMap cozy-system/cozystack-migrations",
+        "v1 ConfigMap cozy-system/cozystack-version",
+        "v1 Secret cozy-system/cozystack-values",
     ]
 
 
@@ -472,15 +475,21 @@ def test_text_in_values_cannot_break_the_shared_values(packages: Packages) -> No
 # The guard against deletion, and migrations
 
 
-def test_the_deletion_guard_is_a_policy_that_has_to_be_asked_for(packages: Packages) -> None:
-    found = packages.render("default", {"deletionGuard": {"enabled": True}})
+def test_the_deletion_guard_is_a_policy_unless_it_is_turned_off(packages: Packages) -> None:
+    """What it does is in test_deletion_guard.py."""
+    off = packages.render("default", {"deletionGuard": {"enabled": False}})
+    assert [item for item in off.objects if item["apiVersion"].startswith("admissionregistration")] == []
+    found = packages.render("default", {})
     policy = found.of_kind("ValidatingAdmissionPolicy")["cozystack-no-delete-guardrail"]
     binding = found.of_kind("ValidatingAdmissionPolicyBinding")["cozystack-no-delete-guardrail"]
-    assert policy["spec"]["matchConstraints"]["resourceRules"][0]["operations"] == ["DELETE"]
+    assert policy["spec"]["matchConstraints"]["resourceRules"] == [
+        {"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["DELETE"], "resources": ["*/*"], "scope": "*"}
+    ]
+    assert "failurePolicy" not in policy["spec"]
     assert [validation["expression"] for validation in policy["spec"]["validations"]] == [
         "request.userInfo.username in "
         '["system:serviceaccount:kube-system:generic-garbage-collector",'
-        '"system:serviceaccount:kube-system:namespace-controller",'
+        '"system:serviceaccount:kube-system:namespace-controller","system:kube-controller-manager",'
         '"system:serviceaccount:cozy-fluxcd:flux","system:serviceaccount:cozy-system:cozystack"]'
     ]
     assert binding["spec"] == {
@@ -507,6 +516,8 @@ def test_what_the_platform_cannot_do_without_carries_the_label_of_the_guard(plat
         "LinstorCluster linstorcluster",
         "Namespace tenant-root",
         "OCIRepository cozystack-packages",
+        "ValidatingAdmissionPolicy cozystack-no-delete-guardrail",
+        "ValidatingAdmissionPolicyBinding cozystack-no-delete-guardrail",
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from cozystack.api.cozystack import Package, PackageSource
 from cozystack.api.meta import Key
-from cozystack.api.names import DEFAULT_VARIANT
+from cozystack.api.names import DEFAULT_VARIANT, NO_DELETE_LABEL
 from cozystack.api.resources import PACKAGE_SOURCES, PACKAGES
 from cozystack.kube import Client
 from cozystack.kube.errors import NotFound
@@ -30,7 +30,9 @@ async def prune(client: Client, names: Sequence[str]) -> tuple[list[str], dict[s
 
 
 def needed(names: Sequence[str], packages: Iterable[Package], sources: Iterable[PackageSource]) -> dict[str, str]:
-    """Those of ``names`` that cannot go, because a Package that stays depends on them, also through another of them."""
+    """Those of ``names`` that stay, each with the reason: it is labelled so, or a Package that stays depends on it, also
+    through another of them."""
+    packages = list(packages)
     variants = {
         (source.metadata.name, variant.name): variant.depends_on for source in sources for variant in source.spec.variants
     }
@@ -38,7 +40,12 @@ def needed(names: Sequence[str], packages: Iterable[Package], sources: Iterable[
         package.metadata.name: variants.get((package.metadata.name, package.spec.variant or DEFAULT_VARIANT), ())
         for package in packages
     }
-    kept: dict[str, str] = {}
+    # Whoever deletes such a Package is refused by the deletion guard, and would be tried again for ever.
+    kept = {
+        package.metadata.name: f"it carries the label {NO_DELETE_LABEL}"
+        for package in packages
+        if package.metadata.name in names and package.metadata.labels.get(NO_DELETE_LABEL) == "true"
+    }
     while True:
         staying = {name for name in depends if name not in names or name in kept}
         found = {
