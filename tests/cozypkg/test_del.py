@@ -6,6 +6,8 @@ from pathlib import Path
 from support.acme import PACKAGES, PLATFORM, SOURCES, release
 from support.cluster import Cluster
 from support.cozypkg import call
+from support.guard import LABEL, SENTENCE, guard
+from support.guard import NAME as GUARD
 
 PLAN = (
     "STEP   NAME        VARIANT   RELEASES   BECAUSE\n"
@@ -64,6 +66,33 @@ def test_layers_go_one_after_the_other_and_each_waits_for_its_releases(cluster: 
     )
     assert order == ["acme.db is deleted", "the release of acme.db goes", "acme.crds is deleted"]
     assert cluster.names("Package") == []
+
+
+def test_whoever_says_the_extra_word_has_the_label_taken_off_too(cluster: Cluster) -> None:
+    """packages-G1 cozypkg-R4"""
+    cluster.put(PROTECTED)
+    guard(cluster)
+    result = call("del", "kept", "-y", "--confirm", "kept", "--no-wait", kubeconfig=cluster.kubeconfig)
+    assert (result.code, result.err.splitlines()[-1]) == (0, "✓ Deleted Package kept")
+    assert cluster.names("Package") == ["cozystack.cozystack-platform"]
+
+
+def test_a_label_that_was_put_on_after_the_plan_counts(cluster: Cluster) -> None:
+    """packages-G1"""
+    cluster.put(PLATFORM)
+    guard(cluster)
+
+    async def labelled() -> None:
+        await cluster.patch("Package", "acme.app", {"metadata": {"labels": {LABEL: "true"}}})
+
+    cluster.when("DELETE", "packages/acme.app", labelled)
+    result = call("del", "acme.app", "-y", kubeconfig=cluster.kubeconfig)
+    assert (result.code, result.err.splitlines()[-1]) == (
+        1,
+        'cozypkg: Package acme.app cannot be deleted: packages.cozystack.io "acme.app" is forbidden: ValidatingAdmissionPolicy '
+        f"'{GUARD}' with binding '{GUARD}' denied request: {SENTENCE}",
+    )
+    assert "acme.app" in cluster.names("Package")
 
 
 def test_what_does_not_go_stops_the_rest(cluster: Cluster) -> None:

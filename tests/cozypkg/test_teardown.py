@@ -15,6 +15,7 @@ from cozystack.apiserver.http.messages import Request, Response
 from support.acme import PLATFORM, release
 from support.cluster import Cluster
 from support.cozypkg import call
+from support.guard import SENTENCE, guard
 from support.sandbox import environment, running, up_once
 
 FINALIZER = "operator.cozystack.io/ordered-deletion"
@@ -144,6 +145,23 @@ def test_it_may_be_stopped_at_any_write_and_called_again(cluster: Cluster) -> No
         if result.code == 0:
             break
     assert calls > 10
+    assert left(cluster) == ([], [], [], [], [])
+
+
+def test_the_originals_guard_that_lets_nobody_pass_is_in_nobodys_way(cluster: Cluster) -> None:
+    """packages-G1: also when an upgrade puts the label on again after it was taken off."""
+    cluster.put(SMALL)
+    guard(cluster)
+    with pytest.raises(LookupError, match=SENTENCE):
+        cluster.do(cluster.delete("Namespace", "cozy-system"))
+
+    async def labelled_again() -> None:
+        labels = {"metadata": {"labels": {LABEL: "true"}}}
+        await cluster.patch("ConfigMap", "cozystack-version", labels, namespace="cozy-system")
+        await cluster.patch("Package", "acme.db", labels)
+
+    cluster.when("DELETE", "packages/acme.app", labelled_again)
+    assert call("teardown", *YES, kubeconfig=cluster.kubeconfig).code == 0
     assert left(cluster) == ([], [], [], [], [])
 
 

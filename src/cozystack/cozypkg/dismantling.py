@@ -33,6 +33,7 @@ from cozystack.api.resources import (
 )
 from cozystack.api.time import parse_time
 from cozystack.cozypkg.errors import CommandError, Exit
+from cozystack.cozypkg.guarded import UNLABELLED, delete_confirmed
 from cozystack.cozypkg.session import MANAGER, Session
 from cozystack.cozypkg.waiting import wait_for
 from cozystack.cozypkg.world import World, add
@@ -143,12 +144,14 @@ async def operator_works(client: Client) -> bool:
 
 
 async def _unprotect(client: Client, session: Session) -> None:
-    """Take the label off whatever carries it, of any kind (packages-G1, packages-G2)."""
+    """Take the label off whatever carries it, of any kind (packages-G1, packages-G2).
+
+    An upgrade may put it on again: what the guard refuses then loses it once more when its turn comes.
+    """
     kinds = await _kinds(client, session)
     found = await _gather(_labelled(client, kind) for kind in kinds)
     protected = [(kind, key) for kind, keys in zip(kinds, found, strict=True) for key in keys]
-    patch = {"metadata": {"labels": {names.NO_DELETE_LABEL: None}}}
-    await _gather(_patch(client, kind, key, patch) for kind, key in protected)
+    await _gather(_patch(client, kind, key, {"metadata": UNLABELLED}) for kind, key in protected)
     if protected:
         session.tell(f"{tick(session)} Took the label {names.NO_DELETE_LABEL} off {_objects(len(protected))}")
 
@@ -256,7 +259,7 @@ async def _delete(
     client: Client, resource: Resource[Any], key: Key, *, uid: str = "", propagation: Propagation | None = None
 ) -> bool:
     try:
-        await client.delete(resource, key, uid=uid, propagation=propagation)
+        await delete_confirmed(client, resource, key, uid=uid, propagation=propagation)
     except NotFound:
         return False
     except Conflict as error:

@@ -119,10 +119,15 @@ async def _delete(client: Client, session: Session, plan: DeletionPlan, timeout:
 
 
 async def _delete_one(client: Client, session: Session, deletion: Deletion) -> None:
+    from cozystack.cozypkg.guarded import delete_confirmed
     from cozystack.kube.errors import ApiError, Conflict, NotFound, Unauthorized
 
+    key = Key("", deletion.name)
     try:
-        await client.delete(PACKAGES, Key("", deletion.name), uid=deletion.uid)
+        if deletion.protected:
+            await delete_confirmed(client, PACKAGES, key, uid=deletion.uid)
+        else:
+            await client.delete(PACKAGES, key, uid=deletion.uid)
     except NotFound:
         session.tell(f"warning: Package {deletion.name} is gone already")
     except Conflict as error:
