@@ -27,6 +27,7 @@ from cozystack.apiserver.deletion import DeleteOptions
 from cozystack.apiserver.fields.sets import same
 from cozystack.apiserver.generations import has_generation, is_new_generation
 from cozystack.apiserver.patch import PatchError, json_patch, merge_patch, strategic_merge_patch
+from cozystack.apiserver.resets import resets, with_status_of
 from cozystack.apiserver.resources import Registry, ResourceInfo
 from cozystack.apiserver.schema import FieldError, apply_defaults, prune, unknown_fields, validate, validate_change
 from cozystack.apiserver.schema.check import invalid
@@ -176,7 +177,7 @@ class Objects:
                 manager=options.manager,
                 time=self.now(),
                 api_version=info.api_version,
-                has_status=info.has_status,
+                resets=resets(info, ""),
             )
         if options.dry_run:
             return obj
@@ -232,7 +233,7 @@ class Objects:
 
     def apply(self, info: ResourceInfo, namespace: str, name: str, applied: Obj, options: WriteOptions) -> tuple[Obj, bool]:
         """Server-side apply; the object and whether it is new; raises ``ApiError``."""
-        applied = self._received(info, namespace, applied, options)
+        applied = self._addressed(info, namespace, applied)
         metadata = applied["metadata"]
         if metadata.get("managedFields"):
             raise errors.bad_request("metadata.managedFields must be nil")
@@ -249,13 +250,6 @@ class Objects:
             raise errors.not_found(info.plural, info.group, name)
         for key in _OWN_METADATA:
             metadata.pop(key, None)
-        if options.subresource == "status":
-            applied = {key: value for key, value in applied.items() if key != "spec"}
-        elif info.has_status:
-            applied.pop("status", None)
-        if info.group == "" and info.kind == "Secret" and "stringData" in applied:
-            applied = _fresh(applied)
-            default("", "Secret", applied)
         try:
             new = fields.apply(
                 info.schema,
@@ -266,16 +260,18 @@ class Objects:
                 time=self.now(),
                 api_version=info.api_version,
                 subresource=options.subresource,
-                has_status=info.has_status,
+                resets=resets(info, options.subresource),
             )
         except fields.ApplyConflict as error:
             causes = [(conflict.owner, conflict.path) for conflict in error.conflicts]
             raise errors.apply_conflict(str(error), causes) from error
+        if live is not None and new is live.object:
+            return new, False
+        new = {**new, "metadata": dict(new["metadata"])}
+        _tidy(new["metadata"])
         if live is None:
             self._refuse_what_would_not_last(info, namespace, name)
-            return self._store_new(info, namespace, {**new, "metadata": dict(new["metadata"])}, options, applied=True), True
-        if new is live.object:
-            return new, False
+            return self._store_new(info, namespace, new, options, applied=True), True
         return self._write(info, namespace, live, new, options, applied=True), False
 
     def mutated(
@@ -303,7 +299,7 @@ class Objects:
             time=self.now(),
             api_version=info.api_version,
             subresource=options.subresource,
-            has_status=info.has_status,
+            resets=resets(info, options.subresource),
         )
         if old is not None and not options.subresource and has_generation(info) and is_new_generation(info, old.object, new):
             new["metadata"]["generation"] = old.object["metadata"].get("generation", 0) + 1
@@ -359,10 +355,25 @@ class Objects:
     # The parts of a write
 
     def _received(self, info: ResourceInfo, namespace: str, obj: Any, options: WriteOptions) -> Obj:
-        """``obj`` as a client sent it, with what the URL says; raises ``ApiError`` when the two disagree."""
-        if not isinstance(obj, dict):
+        """``obj`` as a client sent it, without what its kind does not know; raises ``ApiError``."""
+        obj = self._addressed(info, namespace, obj)
+        _tidy(obj["metadata"])
+        if options.field_validation != "Ignore":
+            unknown = unknown_fields(info.schema, obj)
+            if unknown and options.field_validation == "Strict":
+                listed = ", ".join(f'unknown field "{path}"' for path in unknown)
+                raise errors.bad_request(
+                    f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: '
+                    f"strict decoding error: {listed}"
+                )
+            options.warnings += [f'unknown field "{path}"' for path in unknown]
+        return prune(info.schema, obj)  # type: ignore[no-any-return]
+
+    def _addressed(self, info: ResourceInfo, namespace: str, sent: Any) -> Obj:
+        """What was ``sent``, with what the URL says; raises ``ApiError`` when the two disagree."""
+        if not isinstance(sent, dict):
             raise errors.bad_request("the body is not an object")
-        obj = {"apiVersion": info.api_version, "kind": info.kind, **obj}
+        obj: Obj = {"apiVersion": info.api_version, "kind": info.kind, **sent}
         if obj["apiVersion"] != info.api_version:
             raise errors.bad_request(
                 f"the API version in the data ({obj['apiVersion']}) does not match the expected one ({info.api_version})"
@@ -379,19 +390,7 @@ class Objects:
                 )
         else:
             metadata.pop("namespace", None)
-        for name in ("labels", "annotations", "ownerReferences", "finalizers"):
-            if name in metadata and not metadata[name]:
-                del metadata[name]
-        if options.field_validation != "Ignore":
-            unknown = unknown_fields(info.schema, obj)
-            if unknown and options.field_validation == "Strict":
-                listed = ", ".join(f'unknown field "{path}"' for path in unknown)
-                raise errors.bad_request(
-                    f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: '
-                    f"strict decoding error: {listed}"
-                )
-            options.warnings += [f'unknown field "{path}"' for path in unknown]
-        return prune(info.schema, obj)  # type: ignore[no-any-return]
+        return obj
 
     def _shaped(self, info: ResourceInfo, obj: Obj) -> Obj:
         """With defaults."""
@@ -443,7 +442,7 @@ class Objects:
             time=self.now(),
             api_version=info.api_version,
             subresource=options.subresource,
-            has_status=info.has_status,
+            resets=resets(info, options.subresource),
         )
 
     def _write(
@@ -468,19 +467,9 @@ class Objects:
             else:
                 metadata.pop(key, None)
         if options.subresource == "status":
-            kept = {**before, "metadata": {**before["metadata"]}}
-            for key in ("labels", "annotations"):
-                if info.custom:
-                    continue
-                if key in metadata:
-                    kept["metadata"][key] = metadata[key]
-            if "managedFields" in metadata and applied:
-                kept["metadata"]["managedFields"] = metadata["managedFields"]
+            new = with_status_of(info, before, new)
             if "status" in new:
-                kept["status"] = status_of(info.group, info.kind, new["status"])
-            else:
-                kept.pop("status", None)
-            new = kept
+                new["status"] = status_of(info.group, info.kind, new["status"])
         elif info.has_status:
             new = dict(new)
             if "status" in before:
@@ -493,7 +482,7 @@ class Objects:
             new = apply_defaults(info.schema, new)
         if not applied:
             new = self._owned(info, before, new, options)
-        if same(before, new):
+        if fields.same_but_times(before, new):
             return before
         if options.subresource == "" and has_generation(info) and is_new_generation(info, before, new):
             new["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
@@ -585,6 +574,13 @@ def _rule_errors(
     findings = evaluate(found, obj, old)
     warnings += findings.warnings
     return findings.errors
+
+
+def _tidy(metadata: Obj) -> None:
+    """Take out what is there with nothing in it."""
+    for name in ("labels", "annotations", "ownerReferences", "finalizers"):
+        if name in metadata and not metadata[name]:
+            del metadata[name]
 
 
 def _fresh(obj: Obj) -> Obj:

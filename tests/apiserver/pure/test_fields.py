@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cozystack.apiserver.errors import ApiError
-from cozystack.apiserver.fields import ApplyConflict, apply, update
+from cozystack.apiserver.fields import NO_RESETS, ApplyConflict, Resets, apply, update
 from cozystack.apiserver.schema import Schema, from_crd
 
 Obj = dict[str, Any]
@@ -58,23 +58,23 @@ class Object:
         self.live: Obj | None = None
         self.writes = 0
 
-    def _options(self) -> Obj:
+    def _options(self, subresource: str) -> Obj:
         self.writes += 1
-        return {"time": f"t{self.writes:02}", "api_version": "v1", "has_status": self.has_status}
+        resets = NO_RESETS
+        if self.has_status:
+            resets = Resets({"f:metadata": {}, "f:spec": {}} if subresource else {"f:status": {}})
+        return {"time": f"t{self.writes:02}", "api_version": "v1", "subresource": subresource, "resets": resets}
 
     def apply(self, manager: str, *, force: bool = False, subresource: str = "", **given: Any) -> Object:
         given = {"metadata": {}, **given}
-        options = self._options()
-        self.live = apply(self.schema, self.live, given, manager=manager, force=force, subresource=subresource, **options)
+        self.live = apply(self.schema, self.live, given, manager=manager, force=force, **self._options(subresource))
         return self
 
     def update(self, manager: str, *, subresource: str = "", **given: Any) -> Object:
         """Replace what the object says, as a client does that has read it."""
-        options = self._options()
         metadata = {**(self.live or {}).get("metadata", {}), **given.pop("metadata", {})}
-        self.live = update(
-            self.schema, self.live, {**given, "metadata": metadata}, manager=manager, subresource=subresource, **options
-        )
+        new = {**given, "metadata": metadata}
+        self.live = update(self.schema, self.live, new, manager=manager, **self._options(subresource))
         return self
 
     @property
@@ -264,13 +264,12 @@ class TestApply:
         with pytest.raises(ApiError) as caught:
             Object().apply("a", spec={"parts": [{"name": "x"}, {"name": "x"}]})
         assert caught.value.message == (
-            'failed to create typed patch object: .spec.parts: duplicate entries for key [name="x"]'
+            'failed to create typed patch object (/; /, Kind=): .spec.parts: duplicate entries for key [name="x"]'
         )
 
-    def test_lists_without_a_key_are_replaced_whole(self) -> None:
-        obj = Object().apply("a", spec={"parts": [{"image": "1"}]})
-        assert obj.owners == {"a": {"f:spec": {"f:parts": {}}}}
-        assert obj.apply("a", spec={"parts": [{"image": "2"}]}).content == {"spec": {"parts": [{"image": "2"}]}}
+    def test_an_item_without_its_key_cannot_be_applied(self) -> None:
+        with pytest.raises(ApiError, match="element 0: associative list with keys has an element that omits all key fields"):
+            Object().apply("a", spec={"parts": [{"image": "1"}]})
 
     def test_true_is_not_one(self) -> None:
         schema = from_crd({"type": "object", "properties": {"f": {"x-kubernetes-preserve-unknown-fields": True}}})
@@ -332,7 +331,7 @@ class TestConflicts:
         obj = Object().update("u", spec={"size": 1})
         with pytest.raises(ApplyConflict) as caught:
             obj.apply("a", spec={"size": 2})
-        assert str(caught.value) == 'Apply failed with 1 conflict: conflict with "u" using v1 at t01: .spec.size'
+        assert str(caught.value) == 'Apply failed with 1 conflict: conflict with "u" using v1: .spec.size'
 
     def test_several_conflicts_are_told_by_owner(self) -> None:
         obj = Object().apply("a", spec={"size": 1, "color": "red"}).update("u", status={"phase": "x"}, **_spec(1, "red"))
@@ -340,7 +339,7 @@ class TestConflicts:
             obj.apply("b", spec={"size": 2, "color": "blue"}, status={"phase": "y"})
         assert str(caught.value) == (
             'Apply failed with 3 conflicts: conflicts with "a":\n- .spec.color\n- .spec.size\n'
-            'conflicts with "u" using v1 at t02:\n- .status.phase'
+            'conflicts with "u" using v1:\n- .status.phase'
         )
 
     def test_who_wrote_before_anybody_applied_is_an_owner(self) -> None:
@@ -374,7 +373,7 @@ class TestStatus:
         with pytest.raises(ApplyConflict) as caught:
             obj.apply("a", subresource="status", status={"phase": "y"})
         assert str(caught.value) == (
-            'Apply failed with 1 conflict: conflict with "c" with subresource "status" using v1 at t02: .status.phase'
+            'Apply failed with 1 conflict: conflict with "c" with subresource "status" using v1: .status.phase'
         )
 
 

@@ -13,12 +13,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cozystack.apiserver.errors import ApiError
+import msgspec
+
 from cozystack.apiserver.fields.managed import (
+    NO_RESETS,
     Entry,
+    Resets,
     field_set_on_create,
     in_order,
-    owned_by_write,
     read_entries,
     strip,
     with_entries,
@@ -26,7 +28,6 @@ from cozystack.apiserver.fields.managed import (
 from cozystack.apiserver.fields.sets import (
     Tree,
     by_element,
-    child_schema,
     compare,
     difference,
     ensure_named,
@@ -37,10 +38,10 @@ from cozystack.apiserver.fields.sets import (
     item_element,
     paths,
     same,
-    show,
     union,
     without,
 )
+from cozystack.apiserver.fields.typed import fits, refuse_untyped
 from cozystack.apiserver.schema.model import Schema
 from cozystack.apiserver.schema.shape import prune
 
@@ -54,22 +55,20 @@ _MOST_ANNOTATIONS: Final = 256 * 1024
 class Conflict:
     """A field that another manager owns."""
 
-    manager: str
-    operation: str
-    subresource: str
-    api_version: str
-    time: str
+    entry: Entry
     path: str
+
+    @property
+    def manager(self) -> str:
+        return self.entry.manager
 
     @property
     def owner(self) -> str:
         text = f'"{self.manager}"'
-        if self.subresource:
-            text += f' with subresource "{self.subresource}"'
-        if self.operation == "Update":
-            text += f" using {self.api_version}"
-            if self.time:
-                text += f" at {self.time}"
+        if self.entry.subresource:
+            text += f' with subresource "{self.entry.subresource}"'
+        if self.entry.operation == "Update":
+            text += f" using {self.entry.api_version}"
         return text
 
 
@@ -104,53 +103,94 @@ def apply(
     time: str,
     api_version: str,
     subresource: str = "",
-    has_status: bool = False,
+    resets: Resets = NO_RESETS,
 ) -> dict[str, Any]:
-    """The object after the apply, ownership included; raises ``ApplyConflict``, and ``ApiError`` when ``applied`` has an item
-    of a list twice, so that nobody can say what is meant.
+    """The object after the apply, ownership included; raises ``ApplyConflict``, and ``ApiError`` when ``applied`` does not fit
+    the schema. ``applied`` is what was sent, as it was sent.
 
     Returns ``live`` itself when neither the object nor any ownership changes.
     """
+    refuse_untyped(schema, applied)
     entries = read_entries(live)
     if live is not None and not entries:
-        entries = _owned_before(schema, live, time=time, api_version=api_version, has_status=has_status)
+        entries = _owned_before(schema, live, time, api_version, subresource, resets)
     mine = (manager, "Apply", "", subresource)
     last = next((entry for entry in entries if entry.identity == mine), None)
     others = [entry for entry in entries if entry.identity != mine]
-    if _has_duplicates(schema, applied):
-        _refuse_duplicates(schema, applied, "")
-    configured = field_set(schema, applied)
-    wanted = owned_by_write(configured, subresource, has_status=has_status)
+    configured = resets.rest(field_set(schema, applied))
+    wanted = strip(configured)
     base = live if live is not None else {}
     merged = merge(schema, base, applied)
     same_fields = last is not None and last.fields == wanted
     if last is not None and not same_fields and difference(last.fields, wanted) is not None:
         merged = _given_up(schema, merged, last.fields, [configured, *(entry.fields for entry in others)])
+    stamp = time
     if live is not None:
-        changed, removed = compare(schema, live, merged)
-        changed, removed = strip(changed), strip(removed)
-        conflicts = [(entry, intersection(entry.fields, changed)) for entry in others]
-        if not force:
-            _refuse([(entry, fields) for entry, fields in conflicts if fields is not None])
-        others = [_reduced(entry, fields, removed) for entry, fields in conflicts]
-        others = [entry for entry in others if entry.fields]
-    same_set = last is not None and wanted is not None and same_fields and last.api_version == api_version
-    stamp = last.time if last is not None and same_set else time
+        others = _left_to_others(schema, live, merged, applied, others, manager, api_version, resets, force=force)
+        if merged is live or same(live, merged):
+            # Only a change of the object moves the time: who comes to own what was there already has none.
+            stamp = last.time if last is not None else ""
     kept = [*others, Entry(manager, "Apply", api_version, subresource, stamp, wanted)] if wanted else others
     kept = in_order(kept)
     # What has become empty is null until here, so that whoever owns the container goes on owning it.
     merged = prune(schema, merged)
     if manager == _KUBECTL:
         merged = _with_last_applied(merged, applied)
-    if live is not None and same_set and kept == in_order(entries) and same(live, merged):
+    if live is not None and kept == in_order(entries) and same(live, merged):
         return live
     return with_entries(merged, kept)
 
 
-def _owned_before(schema: Schema, live: dict[str, Any], *, time: str, api_version: str, has_status: bool) -> list[Entry]:
+def _left_to_others(
+    schema: Schema,
+    live: dict[str, Any],
+    merged: dict[str, Any],
+    applied: dict[str, Any],
+    others: list[Entry],
+    manager: str,
+    api_version: str,
+    resets: Resets,
+    *,
+    force: bool,
+) -> list[Entry]:
+    """What others own of ``merged``; raises ``ApplyConflict`` when it changes what they own of ``live``."""
+    changed, removed = compare(schema, live, merged)
+    if changed is None and removed is None:
+        return others
+    kept = []
+    conflicts = []
+    for entry in others:
+        every = entry.api_version != api_version and not resets.every_version
+        lost = intersection(entry.fields, changed if every else resets.rest(changed))
+        if lost is not None:
+            conflicts.append((entry, lost))
+        reduced = _reduced(entry, lost, removed if every else resets.rest(removed))
+        if reduced.fields:
+            kept.append(reduced)
+    if conflicts and not force:
+        allowed = _from_client_side(schema, live, api_version) if manager == _KUBECTL else None
+        _refuse([(entry, difference(fields, allowed)) for entry, fields in conflicts])
+    return kept
+
+
+def _owned_before(
+    schema: Schema, live: dict[str, Any], time: str, api_version: str, subresource: str, resets: Resets
+) -> list[Entry]:
     """Who owns an object that has no owners: whoever wrote it before anybody applied, as one manager."""
-    fields = owned_by_write(field_set_on_create(schema, live), "", has_status=has_status)
-    return [Entry(BEFORE_FIRST_APPLY, "Update", api_version, "", time, fields)] if fields else []
+    fields = strip(resets.rest(field_set_on_create(schema, live)))
+    return [Entry(BEFORE_FIRST_APPLY, "Update", api_version, subresource, time, fields)] if fields else []
+
+
+def _from_client_side(schema: Schema, live: dict[str, Any], api_version: str) -> Tree | None:
+    """What kubectl has set by client-side apply and nobody has changed since: it may go on to apply it by the server."""
+    try:
+        last = msgspec.json.decode((live["metadata"].get("annotations") or {}).get(LAST_APPLIED) or "null")
+    except msgspec.DecodeError:
+        return None
+    if not isinstance(last, dict) or last.get("apiVersion") != api_version or not (fits(schema, last) and fits(schema, live)):
+        return None
+    changed, removed = compare(schema, last, live)
+    return difference(difference(field_set(schema, last), changed), removed)
 
 
 def _with_last_applied(merged: dict[str, Any], applied: dict[str, Any]) -> dict[str, Any]:
@@ -168,45 +208,10 @@ def _with_last_applied(merged: dict[str, Any], applied: dict[str, Any]) -> dict[
     return {**merged, "metadata": {**merged["metadata"], "annotations": annotations}}
 
 
-def _has_duplicates(schema: Schema, value: Any) -> bool:
-    """Whether a list has an item twice. Most have none, and then nobody has to know where."""
-    if isinstance(value, dict):
-        properties, additional = schema.properties, schema.additional
-        for name, item in value.items():
-            if isinstance(item, (dict, list)):
-                child = properties.get(name) or additional
-                if child is not None and _has_duplicates(child, item):
-                    return True
-        return False
-    if schema.items is None or not is_associative(schema):
-        return False
-    elements = [item_element(schema, item) for item in value]
-    if None in elements:
-        return False
-    return len(set(elements)) < len(elements) or any(
-        isinstance(item, (dict, list)) and _has_duplicates(schema.items, item) for item in value
-    )
-
-
-def _refuse_duplicates(schema: Schema | None, value: Any, path: str) -> None:
-    if isinstance(value, dict):
-        for name, item in value.items():
-            if isinstance(item, (dict, list)):
-                _refuse_duplicates(child_schema(schema, name), item, f"{path}.{name}")
-    elif isinstance(value, list) and schema is not None and is_associative(schema):
-        for element, items in (by_element(schema, value) or {}).items():
-            if len(items) > 1:
-                message = f"failed to create typed patch object: {path}: duplicate entries for key {show(element)}"
-                raise ApiError(500, "InternalError", message)
-            _refuse_duplicates(schema.items, items[0], path + show(element))
-
-
-def _refuse(conflicts: list[tuple[Entry, Tree]]) -> None:
-    found = [
-        Conflict(entry.manager, entry.operation, entry.subresource, entry.api_version, entry.time, path)
-        for entry, fields in conflicts
-        for path in paths(fields)
-    ]
+def _refuse(conflicts: list[tuple[Entry, Tree | None]]) -> None:
+    """Raises ``ApplyConflict`` when there are any."""
+    by_owner = sorted(conflicts, key=lambda conflict: conflict[0].sorting)
+    found = [Conflict(entry, path) for entry, fields in by_owner if fields is not None for path in paths(fields)]
     if found:
         raise ApplyConflict(found)
 
@@ -243,7 +248,16 @@ def merge(schema: Schema | None, live: Any, applied: Any) -> Any:
         return live if result is None else result
     if isinstance(applied, list) and isinstance(live, list) and schema is not None and is_associative(schema):
         return _merge_list(schema, live, applied)
+    if applied is None and _has_parts(schema, live):
+        return live
     return live if same(live, applied) and type(live) is type(applied) else applied
+
+
+def _has_parts(schema: Schema | None, value: Any) -> bool:
+    """Whether ``value`` holds something that is merged by itself: null leaves that alone."""
+    if isinstance(value, dict):
+        return bool(value) and not is_atomic_map(schema) and (schema is None or schema.type in ("object", ""))
+    return isinstance(value, list) and bool(value) and is_associative(schema)
 
 
 def _merge_list(schema: Schema, live: list[Any], applied: list[Any]) -> list[Any]:

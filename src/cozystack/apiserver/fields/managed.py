@@ -6,10 +6,11 @@ and forgets fields that are gone. The rules are those of Kubernetes' structured-
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from cozystack.apiserver.fields.sets import Tree, compare, difference, field_set, union
+from cozystack.apiserver.fields.sets import Tree, compare, difference, field_set, same, union, without_subtrees
 from cozystack.apiserver.schema.model import MISSING, Schema
 
 ANCIENT: Final = "ancient-changes"
@@ -32,7 +33,24 @@ _STRIPPED: Final[Tree] = {
         "f:resourceVersion": {},
     },
 }
-STATUS_FIELDS: Final[Tree] = {"f:status": {}}
+
+
+@dataclass(frozen=True, slots=True)
+class Resets:
+    """What a write leaves as it is, whatever it says of it, and so never owns: the status, or all but the status.
+
+    ``every_version`` is false where that only counts for owners in the version that is written.
+    """
+
+    fields: Tree
+    every_version: bool = True
+
+    def rest(self, tree: Tree | None) -> Tree | None:
+        """``tree`` without it."""
+        return without_subtrees(tree, self.fields) if self.fields else tree
+
+
+NO_RESETS: Final = Resets({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +69,28 @@ class Entry:
         version = "" if self.operation == "Apply" else self.api_version
         return (self.manager, self.operation, version, self.subresource)
 
+    @property
+    def sorting(self) -> str:
+        """By which owners are put in order when nothing else does."""
+        manager, operation, version, subresource = self.identity
+        parts = {"manager": manager, "operation": operation, "apiVersion": version, "subresource": subresource}
+        return json.dumps({name: part for name, part in parts.items() if part}, ensure_ascii=False, separators=(",", ":"))
+
+
+def is_readable(raw: Any) -> bool:
+    """Whether these are entries: if not, they are not looked at, all of them."""
+    return isinstance(raw, list) and all(
+        isinstance(item, dict)
+        and item.get("operation") in ("Apply", "Update")
+        and item.get("apiVersion")
+        and item.get("fieldsType") == "FieldsV1"
+        and isinstance(item.get("fieldsV1") or {}, dict)
+        for item in raw
+    )
+
 
 def read_entries(obj: dict[str, Any] | None) -> list[Entry]:
-    """The entries of an object; those that make no sense are left out."""
+    """The entries of an object."""
     raw = (obj or {}).get("metadata", {}).get("managedFields") or []
     return [
         Entry(
@@ -61,7 +98,7 @@ def read_entries(obj: dict[str, Any] | None) -> list[Entry]:
             item.get("operation", "Update"),
             item.get("apiVersion", ""),
             item.get("subresource", ""),
-            item.get("time", ""),
+            item.get("time") or "",
             item.get("fieldsV1") or {},
         )
         for item in raw
@@ -80,38 +117,31 @@ def with_entries(obj: dict[str, Any], entries: list[Entry]) -> dict[str, Any]:
 
 
 def _written(entry: Entry) -> dict[str, Any]:
-    item: dict[str, Any] = {
-        "manager": entry.manager,
-        "operation": entry.operation,
-        "apiVersion": entry.api_version,
-        "time": entry.time,
-        "fieldsType": "FieldsV1",
-        "fieldsV1": entry.fields,
-    }
+    item: dict[str, Any] = {"manager": entry.manager, "operation": entry.operation, "apiVersion": entry.api_version}
+    if entry.time:
+        item["time"] = entry.time
+    item["fieldsType"] = "FieldsV1"
+    item["fieldsV1"] = entry.fields
     if entry.subresource:
         item["subresource"] = entry.subresource
     return item
 
 
+def same_but_times(before: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Whether nothing differs but times of entries: that alone is no change."""
+    if same(before, new):
+        return True
+    old_entries, entries = (obj["metadata"].get("managedFields") or [] for obj in (before, new))
+    if not entries or len(entries) != len(old_entries):
+        return False
+    if not all(same({**left, "time": ""}, {**right, "time": ""}) for left, right in zip(old_entries, entries, strict=True)):
+        return False
+    return same({**before, "metadata": {**before["metadata"], "managedFields": entries}}, new)
+
+
 def strip(tree: Tree | None) -> Tree | None:
     """``tree`` without what nobody owns."""
     return difference(tree, _STRIPPED)
-
-
-def without_status(tree: Tree | None) -> Tree | None:
-    return None if tree is None else {k: v for k, v in tree.items() if k != "f:status"} or None
-
-
-def only_status(tree: Tree | None) -> Tree | None:
-    """What a write to the status subresource can own: the status, and of the metadata what it may change."""
-    return None if tree is None else {k: v for k, v in tree.items() if k == "f:status"} or None
-
-
-def owned_by_write(tree: Tree | None, subresource: str, *, has_status: bool) -> Tree | None:
-    tree = strip(tree)
-    if subresource == "status":
-        return only_status(tree)
-    return without_status(tree) if has_status else tree
 
 
 def in_order(entries: list[Entry]) -> list[Entry]:
@@ -128,56 +158,66 @@ def update(
     time: str,
     api_version: str,
     subresource: str = "",
-    operation: str = "Update",
-    has_status: bool = False,
+    resets: Resets = NO_RESETS,
 ) -> dict[str, Any]:
     """``new`` with the ownership that writing it over ``old`` gives.
 
-    ``has_status``: the kind has a status subresource, so that a write to the main resource never owns the status.
     An empty list of managed fields in ``new`` forgets all ownership, as Kubernetes has it.
     """
     raw = new.get("metadata", {}).get("managedFields")
-    reset = raw is not None and (raw == [] or raw == [{}])
-    # What a client sends counts, since it may have changed it (kubectl moves ownership so); else what there is.
-    entries = [] if reset else read_entries(new if raw or old is None else old)
+    reset = not subresource and raw is not None and (raw == [] or raw == [{}])
+    entries: list[Entry] = []
+    if not reset:
+        # What a client sends counts, since it may have changed it (kubectl moves ownership so); else what there is.
+        given = raw and not subresource and is_readable(raw)
+        entries = read_entries(new if given else old)
     if old is None:
-        tree = owned_by_write(field_set_on_create(schema, new), subresource, has_status=has_status)
-        changed, removed = tree, None
+        changed, removed = field_set_on_create(schema, new), None
     else:
         changed, removed = compare(schema, old, new)
-        changed = owned_by_write(changed, subresource, has_status=has_status)
-        removed = strip(removed)
+    own = strip(resets.rest(changed))
     if changed is None and removed is None and not reset and (old is not None or not entries):
         return with_entries(new, entries)
-    mine = (manager, operation, api_version, subresource)
+    mine = (manager, "Update", api_version, subresource)
     kept: list[Entry] = []
     found = False
     for entry in entries:
-        fields: Tree | None = entry.fields
+        of_others = entry.api_version != api_version and not resets.every_version
+        there, gone = (changed, removed) if of_others else (resets.rest(changed), resets.rest(removed))
+        fields = difference(difference(entry.fields, there), gone)
         if entry.identity == mine:
             found = True
-            fields = union(difference(fields, removed), changed)
-        else:
-            fields = difference(difference(fields, changed), removed)
+            fields = union(fields, own)
         if fields is not None and fields:
-            moved = entry.identity == mine and fields != entry.fields
+            moved = entry.identity == mine and own
             kept.append(replace(entry, fields=fields, time=time if moved else entry.time))
-    if not found and changed:
-        kept.append(Entry(manager, operation, api_version, subresource, time, changed))
+    if not found and own:
+        kept.append(Entry(manager, "Update", api_version, subresource, time, own))
     return with_entries(new, in_order(_capped(kept)))
 
 
 def _capped(entries: list[Entry]) -> list[Entry]:
-    """At most ten update entries: the oldest are merged into one per version."""
-    updates = sorted((e for e in entries if e.operation == "Update" and not e.subresource), key=lambda e: (e.time, e.manager))
+    """At most ten update entries: the oldest are put together, those of one version each."""
+    updates = sorted((e for e in entries if e.operation == "Update"), key=lambda e: (e.time, e.sorting))
     if len(updates) <= MOST_UPDATES:
         return entries
-    rest = [entry for entry in entries if entry not in updates]
-    while len(updates) > MOST_UPDATES:
-        first, second = updates[0], updates[1]
-        fields = union(first.fields, second.fields) or {}
-        updates[:2] = [Entry(ANCIENT, "Update", second.api_version, "", second.time, fields)]
-    return rest + updates
+    managed = {entry.identity: entry for entry in entries}
+    first: dict[str, tuple[str, str, str, str]] = {}
+    count = len(updates)
+    for entry in updates:
+        if count <= MOST_UPDATES:
+            break
+        version = entry.api_version
+        if version not in first:
+            first[version] = entry.identity
+            continue
+        bucket = (ANCIENT, "Update", version, "")
+        before = managed[bucket] if bucket in managed else managed.pop(first[version])
+        both = union(entry.fields, before.fields) or {}
+        managed.pop(entry.identity, None)
+        managed[bucket] = Entry(ANCIENT, "Update", version, "", entry.time, both)
+        count -= 1
+    return list(managed.values())
 
 
 def field_set_on_create(schema: Schema, new: dict[str, Any]) -> Tree | None:

@@ -75,13 +75,51 @@ def intersection(left: Tree | None, right: Tree | None) -> Tree | None:
     return result
 
 
+def without_subtrees(tree: Tree | None, other: Tree) -> Tree | None:
+    """``tree`` without the members of ``other`` and all that is below them."""
+    if tree is None:
+        return None
+    result: Tree = {}
+    for element, child in tree.items():
+        gone = other.get(element)
+        if gone is None:
+            result[element] = child
+        elif not is_member(gone):
+            rest = without_subtrees(child, gone)
+            if rest is not None:
+                result[element] = rest
+    return {} if result.keys() == {SELF} else result or (tree if not tree else None)
+
+
 def paths(tree: Tree, prefix: str = "") -> Iterator[str]:
-    """Every member as a path for people: ``.spec.containers[name="a"].image``."""
-    if is_member(tree) and prefix:
-        yield prefix
-    for element in sorted(tree):
-        if element != SELF:
+    """Every member as a path for people: ``.spec.containers[name="a"].image``; what is deeper comes later."""
+    elements = sorted((element for element in tree if element != SELF), key=_rank)
+    yield from (prefix + show(element) for element in elements if is_member(tree[element]))
+    for element in elements:
+        if tree[element]:
             yield from paths(tree[element], prefix + show(element))
+
+
+_RANKS: Final = {"f": 0, "k": 1, "v": 2, "i": 3}
+
+
+def _rank(element: str) -> tuple[Any, ...]:
+    """By which elements are put in order: fields by name, items by their key, numbers before texts."""
+    kind, _, rest = element.partition(":")
+    if kind == "f":
+        return (0, rest)
+    value = json.loads(rest)
+    if kind == "k":
+        return (1, [(name, *_rank_of_value(part)) for name, part in sorted(value.items())])
+    return (_RANKS.get(kind, 4), _rank_of_value(value))
+
+
+def _rank_of_value(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, bool):
+        return (2, value)
+    if isinstance(value, int | float):
+        return (0, value)
+    return (1, value) if isinstance(value, str) else (3, json.dumps(value, sort_keys=True))
 
 
 def show(element: str) -> str:
@@ -89,33 +127,37 @@ def show(element: str) -> str:
     if kind == "f":
         return f".{rest}"
     if kind == "k":
-        return "[" + ",".join(f"{key}={json.dumps(value)}" for key, value in json.loads(rest).items()) + "]"
+        shown = (f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in json.loads(rest).items())
+        return "[" + ",".join(shown) + "]"
     return f"[={rest}]" if kind == "v" else f"[{rest}]"
 
 
 @lru_cache(maxsize=4096)
 def _key_element(pairs: tuple[tuple[str, Any], ...]) -> str:
-    return "k:" + json.dumps(dict(pairs), separators=(",", ":"), sort_keys=True)
+    return "k:" + json.dumps(dict(pairs), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 def item_element(schema: Schema, item: Any) -> str | None:
     """The path element of an item of an associative list or set, or nothing when it has no proper key."""
     if schema.list_type == "set":
-        return "v:" + json.dumps(item, separators=(",", ":"), sort_keys=True)
+        return "v:" + json.dumps(item, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     if not isinstance(item, dict):
         return None
     pairs = []
+    plain = True
     for key in schema.list_keys:
-        value = item.get(key)
-        if value is None:
+        value = item.get(key, MISSING)
+        if value is MISSING:
             child = schema.items.properties.get(key) if schema.items is not None else None
             if child is None or child.default is MISSING:
-                if len(schema.list_keys) == 1:
-                    return None
                 continue
             value = child.default
         pairs.append((key, value))
-    return _key_element(tuple(pairs)) if pairs else None
+        plain = plain and type(value) in (str, int)
+    if not pairs:
+        return None
+    # The cache takes 1 and true for the same.
+    return _key_element(tuple(pairs)) if plain else _key_element.__wrapped__(tuple(pairs))
 
 
 def is_associative(schema: Schema | None) -> bool:
