@@ -3,57 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cozystack.api import yaml
 from support.cluster import Cluster
 from support.cozypkg import Result, call
-
-ANVILS = {
-    "number": 57,
-    "name": "label-anvils",
-    "about": "Give the Deployments of the anvil a label.",
-    "reads": ["Deployment"],
-    "writes": ["Deployment: patch"],
-    "wayBack": "An older release does not look at the label.",
-}
-HAMMERS = {**ANVILS, "number": 58, "name": "melt-hammers", "about": "Melt the hammers down.", "wayBack": None}
-SOURCE = """\
-apiVersion: cozystack.io/v1alpha1
-kind: PackageSource
-metadata: {name: acme.anvil}
-spec:
-  sourceRef: {kind: OCIRepository, name: cozystack-packages, namespace: cozy-system, path: /}
-  variants: [{name: default, components: []}]
-"""
-STAMP = """\
-apiVersion: v1
-kind: Namespace
-metadata: {name: cozy-system}
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: cozystack-version, namespace: cozy-system}
-data: {version: "%s"}
-"""
-
-
-def repository(folder: Path, target: int, steps: Sequence[Mapping[str, Any]] = ()) -> Path:
-    """A package repository whose platform wants a version."""
-    chart = folder / "core/platform"
-    (chart / "templates").mkdir(parents=True)
-    (chart / "sources").mkdir()
-    (chart / "Chart.yaml").write_text(f"apiVersion: v2\nname: cozystack-platform\nversion: 0.0.{target}\n")
-    (chart / "values.yaml").write_text(f"migrations: {{enabled: true, targetVersion: {target}}}\n")
-    (chart / "sources/anvil.yaml").write_text(SOURCE)
-    (chart / "templates/sources.yaml").write_text('{{ .Files.Get "sources/anvil.yaml" }}')
-    if steps:
-        (chart / "migrations.yaml").write_text(yaml.dump({"oldestVersion": 56, "steps": list(steps)}))
-    return folder
+from support.versions import ANVILS, HAMMERS, LEDGER, STAMP, repository
 
 
 @pytest.fixture
@@ -122,9 +79,7 @@ def test_the_version_and_the_ledger_of_the_cluster_decide(cluster: Cluster, vers
     cluster.put(STAMP % "58")
     found = migrations(plan_on(cluster, versions[2], "-o", "json"))
     assert (found["version"], [step["number"] for step in found["run"]]) == (58, [58])
-    ledger = {"baseline": "number: 57\n", "0057.label-anvils": 'outcome: done\nwayBack: "It stays."\n'}
-    metadata = {"name": "cozystack-migrations", "namespace": "cozy-system"}
-    cluster.put(yaml.dump({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": ledger}))
+    cluster.put(LEDGER)
     found = migrations(plan_on(cluster, versions[0], "-o", "json"))
     assert [(step["number"], step["wayBack"]) for step in found["behind"]] == [(57, "It stays.")]
 

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from cozystack.oci import Registry
 from support.cozypkg import call
 from support.packages import PACKAGES
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[str]:
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    served = Registry(tmp_path / "registry")
-    port = asyncio.run_coroutine_threadsafe(served.start(), loop).result(10)
-    yield f"127.0.0.1:{port}"
-    asyncio.run_coroutine_threadsafe(served.stop(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
-    loop.close()
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ from cozystack.planner.selection import Selection
 
 if TYPE_CHECKING:
     from cozystack.cozypkg.repository import Renderer, Repository
+    from cozystack.cozypkg.rollout import Rollout
     from cozystack.kube import Client
 
 Kind = Literal["Package", "PackageSource"]
@@ -82,6 +83,8 @@ class Proposal:
     warnings: list[str] = field(default_factory=list)
     migrations: MigrationPlan | None = None
     """Where another version of the package repository is planned."""
+    rollout: Rollout | None = None
+    """Where such a plan is saved."""
 
     @property
     def empty(self) -> bool:

@@ -74,11 +74,15 @@ class Rendered:
 
 @dataclass(slots=True)
 class Repository:
-    """``files`` by their path, as the artifact of the repository holds them. ``folder``: where it is on this machine."""
+    """``files`` by their path, as the artifact of the repository holds them.
+
+    ``folder``: where it is on this machine. ``digest``: that of the artifact which it was pulled from.
+    """
 
     origin: str
     files: Mapping[str, bytes]
     folder: Path | None = None
+    digest: str = ""
     _outputs: dict[str, tuple[PackageSource, dict[str, OutputArtifact]]] = field(default_factory=dict)
 
     def place(self, path: str) -> str:
@@ -178,7 +182,7 @@ async def pull(text: str, *, insecure: bool = False, digest: str = "") -> Reposi
             reference = Reference.parse(f"oci://{reference.repository}@{digest}")
         async with RegistryClient(insecure=insecure) as client:
             pulled = await client.pull(reference)
-        return Repository(text, read_archive(pulled.layer))
+        return Repository(text, read_archive(pulled.layer), digest=pulled.digest)
     except (OciError, ValueError) as error:
         raise CommandError(f"{text}: {error}") from error
 

@@ -15,6 +15,7 @@ import msgspec
 from cozystack.cozypkg.errors import CommandError, Exit
 from cozystack.cozypkg.files import write_private
 from cozystack.cozypkg.planning import Edit
+from cozystack.cozypkg.rollout import Rollout
 from cozystack.cozypkg.world import World
 from cozystack.planner.comparison import Comparison
 
@@ -29,6 +30,7 @@ class SavedPlan(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     basis: dict[str, str]
     edits: tuple[Edit, ...]
     comparison: Comparison
+    rollout: Rollout | None = None
     digest: str = ""
     """Of everything above: a plan that was edited is refused."""
 
@@ -44,9 +46,16 @@ def basis_of(world: World) -> dict[str, str]:
     return found
 
 
-def save(path: Path, server: str, world: World, edits: tuple[Edit, ...], comparison: Comparison) -> None:
+def save(
+    path: Path,
+    server: str,
+    world: World,
+    edits: tuple[Edit, ...],
+    comparison: Comparison,
+    rollout: Rollout | None = None,
+) -> None:
     """Write the plan, whole or not at all; raises ``CommandError``."""
-    plan = SavedPlan(server=server, basis=basis_of(world), edits=edits, comparison=comparison)
+    plan = SavedPlan(server=server, basis=basis_of(world), edits=edits, comparison=comparison, rollout=rollout)
     text = msgspec.json.encode(msgspec.structs.replace(plan, digest=_digest(plan)))
     write_private(path, msgspec.json.format(text, indent=2) + b"\n")
 
@@ -87,5 +96,5 @@ def check(plan: SavedPlan, server: str, world: World) -> None:
 
 def _digest(plan: SavedPlan) -> str:
     """Of what is applied, and where."""
-    content = msgspec.json.encode([plan.format, plan.server, plan.basis, plan.edits], order="deterministic")
+    content = msgspec.json.encode([plan.format, plan.server, plan.basis, plan.edits, plan.rollout], order="deterministic")
     return hashlib.sha256(content).hexdigest()

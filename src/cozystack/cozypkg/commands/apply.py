@@ -12,6 +12,7 @@ from cozystack.api.resources import PACKAGE_SOURCES, PACKAGES, Resource
 from cozystack.cozypkg.errors import CommandError, Exit
 from cozystack.cozypkg.options import cluster_options, dry_run_option, yes_option
 from cozystack.cozypkg.prompts import confirm
+from cozystack.cozypkg.rollout import roll_out_after_asking
 from cozystack.cozypkg.savedplan import SavedPlan, check, load
 from cozystack.cozypkg.session import MANAGER, Session
 from cozystack.cozypkg.world import STATE, read_cluster
@@ -26,12 +27,16 @@ _MARKS = {"apply": "+", "patch": "~", "delete": "-"}
 @click.command("apply")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @yes_option
+@click.option("--confirm", "confirmed", default="", metavar="WORD", help="The word that is asked for where there is no way back.")
 @dry_run_option
 @cluster_options
-def command(session: Session, file: Path, yes: bool, dry_run: bool) -> None:
+def command(session: Session, file: Path, yes: bool, confirmed: str, dry_run: bool) -> None:
     """Do what a plan of `cozypkg plan --out FILE` says; refused when the cluster is not what it was made for."""
     plan = load(file)
     session.on_cluster(lambda client: _check(plan, client, session))
+    if plan.rollout is not None:
+        roll_out_after_asking(session, plan.rollout, yes=yes, confirmed=confirmed, dry_run=dry_run)
+        return
     for edit in plan.edits:
         session.tell(f"  {_MARKS[edit.action]} {edit.kind} {edit.name}")
     if not plan.edits:

@@ -43,6 +43,7 @@ from cozystack.planner.sentences import describe, unblock
 
 if TYPE_CHECKING:
     from cozystack.cozypkg.repository import Renderer, Repository
+    from cozystack.cozypkg.rollout import Rollout
     from cozystack.kube import Client
 
 _MARKS = {"add": "+", "change": "~", "remove": "-", "install": "+", "upgrade": "~", "update": "~", "move": ">"}
@@ -100,8 +101,8 @@ def command(
     """
     if out is not None and (offline or against):
         raise CommandError("a plan can be saved for a cluster only: leave --offline and --against out")
-    if out is not None and repository:
-        raise CommandError("a new repository is rolled out by pushing it, not by `cozypkg apply`: leave --out out")
+    if out is not None and repository and (not repository.startswith("oci://") or variants or values_file or added or deleted):
+        raise CommandError("a saved plan pins the platform to an artifact and does nothing else: plan oci:// alone, or leave --out out")
     of_platform = [text for text in variants if "=" not in text]
     if len(set(of_platform)) > 1:
         raise CommandError(f"two variants are asked for the platform: {of_platform[0]} and {of_platform[1]}")
@@ -125,6 +126,7 @@ def command(
         values=values_of_file(values_file),
         manifests=manifests,
         insecure=insecure,
+        saved=out is not None,
     )
     if offline or (against and repository):
         before = read_files(offline, session.stdin) if offline else World(against or "", live=False)
@@ -136,7 +138,7 @@ def command(
     if out is not None:
         from cozystack.cozypkg.savedplan import save
 
-        save(out, session.server, proposal.before, proposal.edits, proposal.comparison)
+        save(out, session.server, proposal.before, proposal.edits, proposal.comparison, proposal.rollout)
     if output == "json":
         write_json(as_json(proposal), session.stdout)
     else:
@@ -158,6 +160,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     values: dict[str, Any] | None = None
     manifests: bool = False
     insecure: bool = False
+    saved: bool = False
 
     @property
     def renders(self) -> bool:
@@ -187,6 +190,7 @@ async def _propose(
     new_secret = old_secret
     charts: set[str] = set()
     migrations: MigrationPlan | None = None
+    rollout: Rollout | None = None
     after = before
     if renderer is not None:
         old, new = await _repositories(request, before, warnings)
@@ -213,10 +217,15 @@ async def _propose(
             else:
                 warnings.append("which charts differ cannot be said without the old repository: name it with --against")
             from cozystack.cozypkg.migrations import migrations_between
+            from cozystack.cozypkg.rollout import rollout_to
 
             migrations = await migrations_between(before, client, (old, new), variant, values)
+            if request.saved:
+                rollout = rollout_to(request.repository, new.digest, before, migrations)
     edits = list(request.edits)
     edits += edits_for(request.changes, after)
+    if rollout is not None and edits:
+        raise CommandError("a saved plan for another version changes nothing else: save a plan of its own for that")
     for name in dict.fromkeys(request.deleted):
         package = after.packages.get(name)
         edits.append(Edit("delete", "Package", name, uid=package.metadata.uid if package is not None else ""))
@@ -226,7 +235,7 @@ async def _propose(
     after = await apply_edits(after if after is not before else copied(before), edits, client)
     views = before.catalogue(), after.catalogue()
     comparison = comparison_of(before, views, charts)
-    proposal = Proposal(before, after, tuple(ordered(edits, *views)), comparison, warnings=warnings, migrations=migrations)
+    proposal = Proposal(before, after, tuple(ordered(edits, *views)), comparison, {}, warnings, migrations, rollout)
     if renderer is not None and old is not None and new is not None:
         left, right = Side(views[0], old, old_secret), Side(views[1], new, new_secret)
         if not comparison.empty:
