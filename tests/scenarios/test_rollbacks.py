@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from support.sandbox import environment, running
-from support.scenarios import Version, outcomes, packages_digest, revisions, upgraded, version
+from support.scenarios import Version, outcomes, version
+from support.stages import update_that_is_taken_back
 
 pytestmark = pytest.mark.xdist_group("scenarios")
 
@@ -20,22 +21,7 @@ Platform = tuple[Version, Path]
 
 @pytest.mark.slow
 def test_the_old_artifact_brings_the_old_packages_back_and_leaves_the_version(platform: Platform, tmp_path: Path) -> None:
-    first, state = platform
-    before, old = revisions(state), packages_digest(state)
-    second = first.next(tmp_path / "second")
-    second.step()
-    second.change("goldpinger")
-    ran = second.up(state)
-    assert (ran.code, ran.summary.get("ready")) == (0, True), ran.said
-    ran = first.up(state)
-    assert (ran.code, ran.summary.get("ready")) == (0, True), ran.said
-    assert packages_digest(state) == old
-    assert upgraded(before, revisions(state)) == {"cozystack-platform": 2, "goldpinger": 2}
-    assert (version(state), outcomes(state)) == ("58", {"witness-57": "done"})
-    ran = second.up(state)
-    assert (ran.code, ran.summary.get("ready")) == (0, True), ran.said
-    assert upgraded(before, revisions(state)) == {"cozystack-platform": 3, "goldpinger": 3}
-    assert (version(state), outcomes(state)) == ("58", {"witness-57": "done"})
+    update_that_is_taken_back(*platform, tmp_path / "second")
 
 
 @pytest.mark.slow

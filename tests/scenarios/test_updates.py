@@ -15,11 +15,11 @@ from support.scenarios import (
     leftovers,
     outcomes,
     packages,
-    packages_digest,
     revisions,
     upgraded,
     version,
 )
+from support.stages import update_that_fails_and_is_repaired, update_with_a_step
 
 pytestmark = pytest.mark.xdist_group("scenarios")
 
@@ -27,45 +27,12 @@ Platform = tuple[Version, Path]
 
 
 def test_a_step_runs_before_any_component_moves(platform: Platform, tmp_path: Path) -> None:
-    """The step sees the old packages and the old release, though the operator's source is at the new version already."""
-    first, state = platform
-    old, before = packages_digest(state), revisions(state)
-    second = first.next(tmp_path / "second")
-    second.step()
-    second.change("goldpinger")
-    ran = second.up(state)
-    assert (ran.code, ran.summary.get("ready")) == (0, True), ran.said
-    assert config_map(state, "witness") == {"57.0": f"{old} {before['goldpinger']}"}
-    assert packages_digest(state) != old
-    assert (version(state), outcomes(state)) == ("58", {"witness-57": "done"})
-    assert upgraded(before, revisions(state)) == {"cozystack-platform": 1, "goldpinger": 1}
-    assert leftovers(state) == []
+    update_with_a_step(*platform, tmp_path / "second")
 
 
 @pytest.mark.slow
 def test_a_step_that_fails_keeps_everything_where_it_is_until_it_is_repaired(platform: Platform, tmp_path: Path) -> None:
-    first, state = platform
-    old, before = packages_digest(state), revisions(state)
-    broken = first.next(tmp_path / "broken")
-    broken.step(fails="the disk is full")
-    broken.change("goldpinger")
-    ran = broken.up(state)
-    assert (ran.code, ran.summary["ready"]) == (1, False)
-    assert [failed["package"] for failed in ran.summary["failed"]] == ["cozystack.cozystack-platform"]
-    assert "cozystack-migrations" in ran.summary["failed"][0]["message"]
-    assert (version(state), outcomes(state)) == ("57", {"witness-57": "failed"})
-    assert "RuntimeError: the disk is full" in [record.error for record in ledger(state).records.values()]
-    assert packages_digest(state) == old
-    assert upgraded(before, revisions(state)).keys() <= {"cozystack-platform"}
-    repaired = first.next(tmp_path / "repaired")
-    repaired.step()
-    repaired.change("goldpinger")
-    ran = repaired.up(state)
-    assert (ran.code, ran.summary.get("ready")) == (0, True), ran.said
-    assert (version(state), outcomes(state)) == ("58", {"witness-57": "done"})
-    assert config_map(state, "witness") == {"57.0": f"{old} {before['goldpinger']}"}
-    after = upgraded(before, revisions(state))
-    assert (after.pop("cozystack-platform") >= 1, after) == (True, {"goldpinger": 1})
+    update_that_fails_and_is_repaired(*platform, tmp_path)
 
 
 @pytest.mark.slow

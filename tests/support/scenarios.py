@@ -1,4 +1,5 @@
-"""Versions of a platform to be installed one after the other, and what a sandbox that has stopped tells of them.
+"""Versions of a platform to be installed one after the other, and what their ground tells of them: a sandbox that has stopped,
+by the folder of its state, or a cluster (``e2e.ground``). So one scenario is played on both.
 
 A version is a copy of the package repository, changed. Its steps stand in a folder of their own, which the platform's values
 name; each records what it sees of the cluster, so that a test can tell when it ran.
@@ -7,8 +8,9 @@ name; each records what it sees of the cluster, so that a test can tell when it 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cozystack.api import yaml
 from cozystack.helm import deep_merge
@@ -92,6 +94,19 @@ spec:
 """
 
 
+class Ground(Protocol):
+    """A cluster in which a platform is installed."""
+
+    def up(self, version: Version, values: Mapping[str, Any]) -> Ran:
+        """Install it, or update to it, and return when all is ready or nothing goes on; ``values`` are the platform's."""
+
+    def stored(self, resource: str) -> list[dict[str, Any]]:
+        """All objects of ``GROUP/PLURAL``."""
+
+
+State = Path | Ground
+
+
 class Version:
     """One version of the platform, in a folder of its own."""
 
@@ -153,18 +168,32 @@ class Version:
         for name, value in flags.items():
             self._replace("core/installer/values.yaml", f'  {name}: ""\n', f'  {name}: "{value}"\n')
 
-    def up(self, state: Path, values: dict[str, Any] | None = None) -> Ran:
-        """Install it, or update to it, and stop when all is ready or nothing goes on."""
-        return up_once(state, *self.arguments(values))
+    def set_retries(self, count: int) -> None:
+        """How often the Job of the steps is tried again."""
+        self._replace(
+            "core/platform/templates/_migrations.tpl",
+            '"current" $state.current "retries" 3)',
+            f'"current" $state.current "retries" {count})',
+        )
 
-    def arguments(self, values: dict[str, Any] | None = None) -> list[str | Path]:
-        """Those of ``cozystack up``. The values of all versions are equal, so that an update changes the packages alone."""
+    def up(self, state: State, values: Mapping[str, Any] | None = None) -> Ran:
+        """Install it, or update to it, and stop when all is ready or nothing goes on."""
+        if isinstance(state, Path):
+            return up_once(state, *self.arguments(values))
+        return state.up(self, self.values(values))
+
+    def values(self, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Those of the platform. They are equal for all versions, so that an update changes the packages alone."""
         self._link.unlink(missing_ok=True)
         self._link.symlink_to(self.steps)
         own = {"migrations": {"folder": str(self._link), "extraRules": _RIGHTS}, "bundles": {"leaving": "delete"}}
-        merged = deep_merge(own, values or {})
+        merged: dict[str, Any] = deep_merge(own, dict(more or {}))
+        return merged
+
+    def arguments(self, values: Mapping[str, Any] | None = None) -> list[str | Path]:
+        """Those of ``cozystack up``."""
         file = self.steps.parent / "values.yaml"
-        file.write_text(yaml.dump(merged))
+        file.write_text(yaml.dump(self.values(values)))
         return ["--variant", VARIANT, "--platform-source", self.packages, "--values", file]
 
     def _set_target(self) -> None:
@@ -180,9 +209,11 @@ class Version:
         path.write_text(text.replace(old, new))
 
 
-def revisions(state: Path) -> dict[str, int]:
+def revisions(state: State) -> dict[str, int]:
     """The newest revision of every release."""
-    return {release["metadata"]["name"]: release["status"]["history"][0]["version"] for release in stored(state, HELM_RELEASES)}
+    return {
+        release["metadata"]["name"]: release["status"]["history"][0]["version"] for release in _stored(state, HELM_RELEASES)
+    }
 
 
 def upgraded(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
@@ -190,45 +221,49 @@ def upgraded(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
     return {name: count for name, revision in after.items() if (count := revision - before.get(name, 0))}
 
 
-def config_map(state: Path, name: str) -> dict[str, str] | None:
+def config_map(state: State, name: str) -> dict[str, str] | None:
     """The data of a ConfigMap of the platform; None when there is none."""
-    found = [each for each in stored(state, "/configmaps") if each["metadata"]["name"] == name]
+    found = [each for each in _stored(state, "/configmaps") if each["metadata"]["name"] == name]
     return next((each.get("data", {}) for each in found if each["metadata"]["namespace"] == SYSTEM), None)
 
 
-def version(state: Path) -> str:
+def version(state: State) -> str:
     held = config_map(state, "cozystack-version")
     assert held is not None
     return held["version"]
 
 
-def ledger(state: Path) -> Ledger:
+def ledger(state: State) -> Ledger:
     held = config_map(state, "cozystack-migrations")
     assert held is not None
     return read_ledger(held)
 
 
-def outcomes(state: Path) -> dict[str, str]:
+def outcomes(state: State) -> dict[str, str]:
     return {step.name: record.outcome for step, record in ledger(state).records.items()}
 
 
-def packages_digest(state: Path) -> str:
+def packages_digest(state: State) -> str:
     """The digest that the packages are taken from."""
-    found = stored(state, "source.toolkit.fluxcd.io/ocirepositories")
+    found = _stored(state, "source.toolkit.fluxcd.io/ocirepositories")
     (source,) = (each for each in found if each["metadata"]["name"] == "cozystack-packages")
     return str(source["spec"]["ref"]["digest"])
 
 
-def packages(state: Path) -> set[str]:
-    return {package["metadata"]["name"].removeprefix("cozystack.") for package in stored(state, "cozystack.io/packages")}
+def packages(state: State) -> set[str]:
+    return {package["metadata"]["name"].removeprefix("cozystack.") for package in _stored(state, "cozystack.io/packages")}
 
 
-def leftovers(state: Path) -> list[str]:
+def leftovers(state: State) -> list[str]:
     """Rights of the runner and of the hook that are still there."""
     kinds = ("clusterroles", "clusterrolebindings", "roles", "rolebindings")
     return [
         f"{kind} {each['metadata']['name']}"
         for kind in kinds
-        for each in stored(state, f"rbac.authorization.k8s.io/{kind}")
+        for each in _stored(state, f"rbac.authorization.k8s.io/{kind}")
         if each["metadata"]["name"].startswith("cozystack-migration")
     ]
+
+
+def _stored(state: State, resource: str) -> list[dict[str, Any]]:
+    return stored(state, resource) if isinstance(state, Path) else state.stored(resource)
