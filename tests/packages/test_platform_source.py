@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cozystack.oci.repository import MARK
 from support.packages import PLATFORM_RELEASE, Charts, Helm, platform_chart
 
 DIGEST = f"sha256:{'1' * 64}"
@@ -39,14 +40,26 @@ def test_packages_stay_at_what_the_release_was_made_from(
     assert copied == {**spec, **({"ref": ref} if ref is not None else {})}
 
 
+def test_packages_follow_what_the_platform_follows_where_nothing_upgrades_the_platform_for_each_commit(
+    helm: Helm, charts: Charts, tmp_path: Path
+) -> None:
+    """Without the mark of a push, a commit that leaves the platform's chart alone would never get to the packages."""
+    origin = {"spec": {**GIT, "ref": {"branch": "main"}}, "status": {"artifact": {"revision": f"main@sha1:{COMMIT}"}}}
+    assert copy(helm, charts, tmp_path, "GitRepository", origin, marked=False) == origin["spec"]
+
+
 def test_a_source_that_is_suspended_does_not_suspend_the_packages(helm: Helm, charts: Charts, tmp_path: Path) -> None:
     origin = {"spec": {**OCI, "suspend": True, "secretRef": {"name": "pull"}}}
     assert copy(helm, charts, tmp_path, "OCIRepository", origin) == {**OCI, "secretRef": {"name": "pull"}}
 
 
-def copy(helm: Helm, charts: Charts, folder: Path, kind: str, origin: dict[str, Any]) -> Any:
-    """The spec of the copy, where the cluster holds such a source."""
+def copy(helm: Helm, charts: Charts, folder: Path, kind: str, origin: dict[str, Any], *, marked: bool = True) -> Any:
+    """The spec of the copy, where the cluster holds such a source; ``marked``: the artifact was made by a push."""
     chart = charts.copy(platform_chart(charts, "default"), folder)
+    mark = chart / Path(MARK).name
+    mark.unlink(missing_ok=True)
+    if marked:
+        mark.write_text("0123456789abcdef\n")
     template = chart / "templates/repository.yaml"
     text, count = re.subn(r"lookup [^}]* }}", ".Values.global.origin }}", template.read_text())
     assert count == 1

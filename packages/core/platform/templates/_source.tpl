@@ -12,12 +12,12 @@
 {{- end -}}
 
 {{/*
-The spec for the copy of a source, as JSON: dict "kind" KIND "origin" OBJECT. What it follows is kept for people to read; the digest or
-the commit that was fetched beats it (specification of both kinds).
+The spec for the copy of a source, as JSON: dict "kind" KIND "origin" OBJECT "pinned" WHETHER. What it follows is kept for people to
+read; when pinned, the digest or the commit that was fetched beats it (specification of both kinds).
 */}}
 {{- define "platform.source.copy" -}}
 {{- $spec := omit .origin.spec "suspend" -}}
-{{- $revision := dig "status" "artifact" "revision" "" .origin -}}
+{{- $revision := ternary (dig "status" "artifact" "revision" "" .origin) "" (not (empty .pinned)) -}}
 {{- $wanted := get $spec "ref" | default dict -}}
 {{- if eq .kind "OCIRepository" -}}
 {{- with regexFind "sha256:[0-9a-f]{64}$" $revision }}{{ $wanted = merge (dict "digest" .) $wanted }}{{ end -}}
