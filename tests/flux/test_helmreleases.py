@@ -644,3 +644,28 @@ async def test_a_suspended_release_is_left_alone_until_it_is_resumed(bench: Benc
     await bench.pass_time(600)
     assert helm.calls == [f"install {NS}/app"]
     assert history(await release(bench, values={"x": 1}))[0] == (2, "deployed")
+
+
+async def test_a_release_that_was_rolled_back_while_it_was_suspended_comes_back_when_it_is_resumed(
+    bench: Bench, helm: MemoryHelm
+) -> None:
+    """As helm-controller does: it finds a revision that it did not make."""
+    await bench.artifact("app", chart())
+    await bench.releases(helm)
+    await release(bench)
+    await release(bench, values={"x": 1})
+    await release(bench, suspend=True, values={"x": 1})
+    await helm.rollback(Target("app", NS, ""), revision=1)
+    await bench.pass_time(600)
+    assert helm.calls == [f"install {NS}/app", f"upgrade {NS}/app", f"rollback {NS}/app"]
+    assert history(await release(bench, values={"x": 1}))[0] == (4, "deployed")
+    assert helm.calls[3:] == [f"upgrade {NS}/app"]
+
+
+async def test_a_release_that_was_only_suspended_is_not_upgraded_when_it_is_resumed(bench: Bench, helm: MemoryHelm) -> None:
+    await bench.artifact("app", chart())
+    await bench.releases(helm)
+    await release(bench)
+    await release(bench, suspend=True)
+    assert history(await release(bench, suspend=False)) == [(1, "deployed")]
+    assert helm.calls == [f"install {NS}/app"]

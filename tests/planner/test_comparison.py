@@ -142,6 +142,17 @@ def test_a_release_under_another_name_is_a_move_that_is_held_back() -> None:
     assert moves[0].destroys
 
 
+def test_a_release_that_is_suspended_does_not_move() -> None:
+    before, after = view(SOURCES, PACKAGES), view(SOURCES, PACKAGES)
+    compare(before, before, live=False)
+    for release in list(before.releases.values()):
+        suspended = msgspec.structs.replace(release.spec, suspend=release.key.name == "net")
+        for each in (before, after):
+            each.set_release(msgspec.structs.replace(release, spec=suspended))
+    found = compare(before, after, live=True, changed_charts=["acme-net-default-net", "acme-db-default-seed"])
+    assert [(str(each.key), each.held_back) for each in found.releases] == [("acme-db/seed", ""), ("acme-net/net", "Suspended")]
+
+
 def test_a_chart_with_other_content_is_an_upgrade_of_whoever_uses_it() -> None:
     found = change(PACKAGES, PACKAGES, changed_charts=["acme-net-default-net"])
     assert found.releases == (

@@ -10,6 +10,7 @@ import pytest
 from cozystack.api.cozystack import API_VERSION, Package, PackageSource
 from cozystack.api.flux import HelmRelease
 from cozystack.api.meta import Key
+from cozystack.api.time import parse_time
 from cozystack.planner import Catalogue
 from cozystack.planner.progress import Progress, Standing, progress, standing
 
@@ -60,6 +61,15 @@ GATED = ("Ready", "False", "DependenciesNotReady", "net is not ready")
 def test_a_status_says_how_the_package_is(found: Package, state: str, reason: str) -> None:
     how = standing(found)
     assert (how.state, how.reason) == (state, reason)
+
+
+def test_what_is_held_is_so_since_somebody_held_it() -> None:
+    found = package("db", READY, ("Held", "True", "ReleaseSuspended", "Suspended: HelmRelease/db/db"))
+    ready, held = found.status.conditions
+    later = msgspec.structs.replace(held, last_transition_time="2026-01-02T00:00:00Z")
+    status = msgspec.structs.replace(found.status, conditions=(ready, later))
+    seen = standing(msgspec.structs.replace(found, status=status))
+    assert (seen.state, seen.since) == ("held", parse_time("2026-01-02T00:00:00Z").timestamp())
 
 
 def test_a_status_of_an_older_generation_is_not_believed() -> None:

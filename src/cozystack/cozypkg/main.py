@@ -29,6 +29,8 @@ COMMANDS = {
     "teardown": "Remove the whole platform, in order.",
     "set": "Change the variant, the components or the values of an installed package.",
     "upgrade": "Fetch new versions of what is installed.",
+    "rollback": "Roll the releases of a package back, and hold them there.",
+    "resume": "Let what is held go on.",
     "export": "Print what is installed, for another cluster.",
     "import": "Install what was exported.",
     "plan": "Show what a change would do.",

@@ -172,7 +172,7 @@ class HelmReleases:
             if waiting.uid == release.metadata.uid and waiting.wanted == wanted and not forced:
                 return await self._watch_objects(release, waiting)
             self._forget(key)
-        if _deployed(release, wanted) and not forced:
+        if _deployed(release, wanted) and not forced and await self._is_ours(release):
             return await self._settle(release)
         left = self._retry_left(release, wanted)
         if left > 0 and not forced:
@@ -188,6 +188,21 @@ class HelmReleases:
             await self._not_ready(release, "ArtifactFailed", str(error))
             return Done()
         return await self._run(release, wanted, values, chart)
+
+    async def _is_ours(self, release: HelmRelease) -> bool:
+        """Whether Helm's newest revision is the one that we made.
+
+        Somebody may have rolled it back while we were told to keep out. Only then, or on request, Helm is asked.
+        """
+        status = release.status
+        seen = status.observed_generation == release.metadata.generation
+        if seen and status.last_handled_reconcile_at == requested_at(release):
+            return True
+        try:
+            live = await self._engine.status(self._target(release))
+        except HelmError:
+            return True
+        return live is not None and live.revision == status.history[0].version
 
     async def _run(self, release: HelmRelease, wanted: Wanted, values: dict[str, Any], chart: ChartFiles) -> Result:
         """Let Helm install or upgrade, then wait for the objects."""

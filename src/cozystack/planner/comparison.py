@@ -330,6 +330,8 @@ def _wanted(
     changed = release.action in ("update", "metadata") and not already
     if live is None or not (changed or chart):
         return
+    # Flux leaves it as it is until somebody resumes it.
+    held = held or ("Suspended" if live.spec.suspend else "")
     fields = tuple(_fields(pending.desired if pending is not None else live, release.desired)) if changed else ()
     helm = chart or any(field.path.startswith(("values", "chartRef", "valuesFrom")) for field in fields)
     if not fields and not chart:

@@ -83,7 +83,7 @@ def _state(package: Package) -> tuple[State, str, float]:
         return "progressing", "the operator has not seen its last change yet", since
     held = find_condition(conditions, "Held")
     if held is not None and held.status == "True":
-        return "held", held.message, since
+        return "held", held.message, parse_time(held.last_transition_time).timestamp() if held.last_transition_time else since
     if ready.status == "True":
         return "ready", message, since
     stalled = find_condition(conditions, "Stalled")

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from cozystack.api import names
+from cozystack.api.meta import find_condition
 from cozystack.cozypkg.errors import CommandError, Exit
 from cozystack.cozypkg.options import cluster_options, output_option
 from cozystack.cozypkg.output import write_json
@@ -20,7 +21,7 @@ from cozystack.planner.problems import DependencyNotReady
 
 if TYPE_CHECKING:
     from cozystack.kube import Client
-    from cozystack.planner import Catalogue
+    from cozystack.planner import Catalogue, PackagePlan
 
 
 @click.command("explain")
@@ -70,8 +71,12 @@ async def _look(client: Client, package: tuple[str, ...]) -> tuple[World, Catalo
 
 
 def unready(view: Catalogue) -> list[str]:
-    """The Packages that are not ready, or have something pending."""
-    return [name for name in sorted(view.packages) if not view.plan(name).at_rest]
+    """The Packages that are not ready, or have something pending; and those that are held, lest that be forgotten."""
+
+    def needs_a_look(plan: PackagePlan) -> bool:
+        return not plan.at_rest or find_condition(plan.status.conditions, "Held") is not None
+
+    return [name for name in sorted(view.packages) if needs_a_look(view.plan(name))]
 
 
 def at_fault(view: Catalogue, asked: list[str]) -> set[str]:
