@@ -76,9 +76,9 @@ def test_a_package_whose_source_is_gone_is_shown_all_the_same() -> None:
 
 def test_an_unknown_name_gets_a_hint() -> None:
     assert call("show", "db", "-f", "-", stdin=PLATFORM).both == (
-        "cozypkg: standard input has neither a PackageSource nor a Package db; did you mean acme.db?\nexit code 1\n"
+        "cozypkg: standard input has neither a Package nor a PackageSource db; did you mean acme.db?\nexit code 1\n"
     )
     assert call("show", "zzz", "-f", "-", stdin=PLATFORM).both == (
-        "cozypkg: standard input has neither a PackageSource nor a Package zzz\nexit code 1\n"
+        "cozypkg: standard input has neither a Package nor a PackageSource zzz\nexit code 1\n"
     )
     assert call("show").code == 64

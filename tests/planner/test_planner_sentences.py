@@ -11,7 +11,7 @@ import pytest
 
 from cozystack.api import yaml
 from cozystack.planner import AnyProblem, Problem, describe, explain, plan_package, plan_source, problems, to_json, unblock
-from cozystack.planner.sentences import SENTENCE_MAX
+from cozystack.planner.sentences import SENTENCE_MAX, did_you_mean, similar
 from support.cases import CASES, build, load
 
 KINDS = get_args(AnyProblem)
@@ -163,3 +163,25 @@ def test_questions_about_nothing_are_answered_by_an_error() -> None:
         explain(view, "nothing")
     with pytest.raises(LookupError, match="there is no PackageSource nothing"):
         plan_source(view, "nothing")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("db", ("acme.db",)),
+        ("acme.dp", ("acme.db",)),
+        ("ACME.DB", ("acme.db",)),
+        ("cozystack.reddis", ("cozystack.redis",)),
+        ("cert-manger", ("cozystack.cert-manager", "cozystack.cert-manager-issuers")),
+        ("cozystak.redis", ("cozystack.redis",)),
+        ("plian", ("plain",)),
+        ("cozystack.foo", ()),
+        ("acme.ghost", ()),
+        ("", ()),
+    ],
+)
+def test_names_that_may_be_meant_are_alike_in_what_is_their_own(name: str, meant: tuple[str, ...]) -> None:
+    known = ["acme.db", "acme.net", "cozystack.redis", "cozystack.etcd", "cozystack.cert-manager", "plain"]
+    assert similar(name, [*known, "cozystack.cert-manager-issuers"]) == meant
+    hint = f"; did you mean {' or '.join(meant)}?" if meant else ""
+    assert did_you_mean(name, [*known, "cozystack.cert-manager-issuers"]) == hint

@@ -199,6 +199,7 @@ def release(item: dict[str, Any]) -> HelmRelease:
         "generation": 1,
         "labels": ({"cozystack.io/package": label} if label else {}) | item.get("labels", {}),
         "annotations": item.get("annotations", {}),
+        "finalizers": item.get("finalizers", []),
     }
     if owner:
         metadata["ownerReferences"] = [

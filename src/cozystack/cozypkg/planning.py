@@ -30,6 +30,8 @@ from cozystack.planner.comparison import Comparison, ReleaseChange, compare, mea
 from cozystack.planner.migrationplan import MigrationPlan
 from cozystack.planner.provenance import Layer, ValueChange, value_changes
 from cozystack.planner.selection import Selection
+from cozystack.planner.sentences import did_you_mean
+from cozystack.planner.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from cozystack.cozypkg.repository import Renderer, Repository
@@ -123,7 +125,7 @@ async def apply_edits(before: World, edits: Iterable[Edit], client: Client | Non
         old = table.get(edit.name)
         if edit.action == "delete":
             if old is None:
-                raise CommandError(f"there is no {edit.kind} {edit.name}")
+                raise CommandError(f"there is no {edit.kind} {edit.name}{did_you_mean(edit.name, table)}")
             del table[edit.name]
             continue
         table[edit.name] = _kept(await _written(edit, client, after), old)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from cozystack.kube.errors import KubeError
 
 T = TypeVar("T")
+
+_IN_ASCII = str.maketrans({"→": "->", "…": "...", "└": "`-", "├": "|-", "│": "|", "─": "-", "✓": "+"})
 
 MANAGER = "cozypkg"
 """Field manager of everything that the program writes."""
@@ -62,8 +64,16 @@ class Session:
 
     def tell(self, text: str) -> None:
         """A line for the person, not for the data: standard error."""
-        self.stderr.write(text + "\n")
+        self.stderr.write(f"{self._spelt(text)}\n")
         self.stderr.flush()
+
+    def write_lines(self, lines: Iterable[str]) -> None:
+        """Data for people: lines on standard output."""
+        self.stdout.writelines(f"{self._spelt(line)}\n" for line in lines)
+
+    def _spelt(self, text: str) -> str:
+        """Our own signs in ASCII where nothing else may be shown (cozypkg-G4); what others wrote stays."""
+        return text.translate(_IN_ASCII) if self.ascii else text
 
     def on_cluster(self, work: Callable[[Client], Awaitable[T]]) -> T:
         """The result of ``work`` with a client for the cluster; raises ``CommandError`` for whatever it leaves unhandled."""

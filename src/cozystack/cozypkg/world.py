@@ -134,6 +134,14 @@ def read_files(paths: Iterable[str], stdin: TextIO) -> World:
     for found in read_all(paths, stdin):
         kind, name = type(found.object).__name__, found.object.metadata.name
         first = world.places.setdefault((kind, name), found.place)
+def unknown(world: World, name: str) -> CommandError:
+    """Nothing is called ``name``."""
+    from cozystack.planner.sentences import did_you_mean
+
+    hint = did_you_mean(name, world.sources.keys() | world.packages.keys())
+    return CommandError(f"{world.origin} has neither a Package nor a PackageSource {name}{hint}")
+
+
         if first != found.place:
             raise CommandError(f"{found.place}: {kind} {name} is in {first} too")
         add(world, found.object)

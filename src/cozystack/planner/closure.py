@@ -18,6 +18,7 @@ from cozystack.api.cozystack import Package, PackageSource
 from cozystack.api.meta import find_condition
 from cozystack.planner import graph
 from cozystack.planner.selection import find_variant
+from cozystack.planner.sentences import similar
 
 if TYPE_CHECKING:
     from cozystack.planner.catalogue import Catalogue
@@ -206,7 +207,7 @@ class _Closure:
                 return package.variant, "installed"
         if source is None:
             if package is None:
-                self._hinders("missing-source", name, names=_similar(name, self.view.sources))
+                self._hinders("missing-source", name, names=similar(name, self.view.sources))
             return asked, "asked" if asked else ""
         self._look_at_source(source)
         known = tuple(dict.fromkeys(variant.name for variant in source.spec.variants))
@@ -262,14 +263,6 @@ class _Closure:
         self.obstacles.append(
             Obstacle(kind=kind, package=name, required_by=required_by, variant=variant, names=names, text=text)
         )
-
-
-def _similar(name: str, known: Collection[str]) -> tuple[str, ...]:
-    """Names that somebody may have meant: those that end like it, else those that are spelled almost like it."""
-    from difflib import get_close_matches
-
-    ending = sorted(other for other in known if other.endswith(f".{name}"))
-    return tuple(ending[:3] or get_close_matches(name, sorted(known), n=3, cutoff=0.8))
 
 
 class Deletion(msgspec.Struct, frozen=True, kw_only=True):

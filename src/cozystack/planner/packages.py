@@ -124,6 +124,9 @@ def _unselected(view: Catalogue, package: Package, problem: MissingSource | Miss
             artifact = view.artifact(live.spec.chart_ref.name) if live.spec.chart_ref is not None else None
             state = release_state(live, artifact, published.get(key))
             releases.append((key, state))
+    if isinstance(problem, MissingSource):
+        kept = tuple(str(release_ref(key.namespace, key.name)) for key, _ in releases)
+        problem = msgspec.structs.replace(problem, kept=kept)
     facts = Facts(package=package, problems=(problem,), present=tuple(releases))
     plan = PackagePlan(
         name=name,

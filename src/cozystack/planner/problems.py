@@ -54,7 +54,12 @@ class Problem(
 
 
 class MissingSource(Problem, frozen=True):
-    """A Package without the PackageSource of its name. Normal for a while: Packages are often created first."""
+    """A Package without the PackageSource of its name. Normal for a while: Packages are often created first.
+
+    ``kept`` are releases that it has all the same: its PackageSource was there once, and nothing tells now what should be.
+    """
+
+    kept: tuple[str, ...] = ()
 
 
 class MissingVariant(Problem, frozen=True):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
 from cozystack.api import names
@@ -36,6 +36,8 @@ SENTENCE_MAX = 2048
 """A condition holds 32,768 characters, and several sentences."""
 _SHOWN = 8
 _VALUE_MAX = 300
+_ALIKE, _ALIKE_AS_A_WHOLE = 0.6, 0.8
+"""How much of a name must be right for it to be known again."""
 
 
 def describe(problem: p.Problem) -> str:
@@ -64,10 +66,41 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
+def similar(name: str, known: Collection[str]) -> tuple[str, ...]:
+    """Up to three of ``known`` that may be meant by ``name``: that end in it after a dot, or are spelt much like it.
+
+    What all names of a repository begin with is not compared: it would make all of them alike.
+    """
+    ending = sorted(other for other in known if other.endswith(f".{name}"))
+    if ending or not name:
+        return tuple(ending[:3])
+    from difflib import get_close_matches
+
+    name = name.lower()
+    prefix, dot, own = name.partition(".")
+    alike = [other for other in sorted(known, reverse=True) if not dot or other.startswith(f"{prefix}.")]
+    rest = {other.partition(".")[2]: other for other in alike}
+    close = [rest[each] for each in get_close_matches(own if dot else name, sorted(rest), n=3, cutoff=_ALIKE)]
+    return tuple(close or get_close_matches(name, sorted(known), n=3, cutoff=_ALIKE_AS_A_WHOLE))
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """``; did you mean acme.db?``, to follow a sentence that does not know ``name``; empty where nothing is like it."""
+    found = similar(name, known)
+    return f"; did you mean {' or '.join(found)}?" if found else ""
+
+
 def _loop(members: tuple[str, ...]) -> str:
     shown = members[:_SHOWN]
     skipped = ("…",) if len(members) > _SHOWN else ()
     return " → ".join((*shown, *skipped, members[0]))
+
+
+def _kept(releases: tuple[str, ...]) -> str:
+    if not releases:
+        return ""
+    stays = "is kept as it was" if len(releases) == 1 else "are kept as they were"
+    return f": it is no longer in the catalogue; {listed(releases)} {stays}"
 
 
 def _next(members: tuple[str, ...], name: str) -> str:
@@ -96,8 +129,12 @@ def _flux(reason: str, message: str) -> str:
 
 _says(
     p.MissingSource,
-    lambda x: f"PackageSource {x.subject.name} not found",
-    lambda x: f"create PackageSource {x.subject.name}",
+    lambda x: f"PackageSource {x.subject.name} not found" + _kept(x.kept),
+    lambda x: (
+        f"bring PackageSource {x.subject.name} back, or delete {x.subject} if nobody needs it any more"
+        if x.kept
+        else f"create PackageSource {x.subject.name}"
+    ),
 )
 _says(
     p.MissingVariant,

@@ -15,6 +15,7 @@ from cozystack.cozypkg.world import CHOICE, EVERYTHING, look
 from cozystack.planner.comparison import measured_durations
 from cozystack.planner.drawing import picture
 from cozystack.planner.drawing.text import dot, mermaid, tree
+from cozystack.planner.sentences import did_you_mean
 
 Form = Literal["dot", "mermaid", "json", "tree", "svg", "html"]
 
@@ -63,7 +64,8 @@ def command(
         )
     except LookupError as error:
         what = "Package" if installed else "PackageSource"
-        raise CommandError(f"{world.origin} has no {what} {error.args[0]}") from error
+        name, known = str(error.args[0]), world.packages if installed else world.sources
+        raise CommandError(f"{world.origin} has no {what} {name}{did_you_mean(name, known)}") from error
     if form == "json":
         value: dict[str, Any] = msgspec.to_builtins(drawn)
         write_json(value, session.stdout)

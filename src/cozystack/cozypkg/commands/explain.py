@@ -11,11 +11,11 @@ import msgspec
 
 from cozystack.api import names
 from cozystack.api.meta import find_condition
-from cozystack.cozypkg.errors import CommandError, Exit
+from cozystack.cozypkg.errors import Exit
 from cozystack.cozypkg.options import cluster_options, output_option
 from cozystack.cozypkg.output import write_json
 from cozystack.cozypkg.session import Session
-from cozystack.cozypkg.world import EVERYTHING, World, read_cluster
+from cozystack.cozypkg.world import EVERYTHING, World, read_cluster, unknown
 from cozystack.planner.diagnosis import Diagnosis, Evidence, diagnose
 from cozystack.planner.problems import DependencyNotReady
 
@@ -45,7 +45,7 @@ def command(session: Session, package: tuple[str, ...], dump_file: Path | None, 
         session.tell(f"warning: {warning}")
     for name in package:
         if name not in world.packages and name not in world.sources:
-            raise CommandError(f"{world.origin} has neither a Package nor a PackageSource {name}")
+            raise unknown(world, name)
     wanted = list(dict.fromkeys(package)) or unready(view)
     found = {name: diagnose(view, evidence, name) for name in wanted}
     if not package:
@@ -53,7 +53,7 @@ def command(session: Session, package: tuple[str, ...], dump_file: Path | None, 
     if output == "json":
         write_json({name: [_plain(each) for each in diagnoses] for name, diagnoses in found.items()}, session.stdout)
     else:
-        session.stdout.writelines(f"{line}\n" for line in _text(view, found, session.colour))
+        session.write_lines(_text(found, session.colour, everything=not package))
     return Exit.FOUND if any(not each.waits and not each.warning for all_ in found.values() for each in all_) else Exit.OK
 
 
@@ -67,6 +67,8 @@ async def _look(client: Client, package: tuple[str, ...]) -> tuple[World, Catalo
     for name in at_fault(view, [name for name in package if name in world.packages] or unready(view)):
         plan = view.plan(name)
         places |= {each.key.namespace for each in plan.releases if not each.state.ready and view.release(each.key) is not None}
+        if plan.removal is not None:
+            places |= {key.namespace for key in view.releases_of(name)}
     return world, view, Evidence(await evidence_of(client, places))
 
 
@@ -83,8 +85,11 @@ def at_fault(view: Catalogue, asked: list[str]) -> set[str]:
     """The Packages that are asked about, and all that they wait for, however far."""
     found, waiting = set(asked), list(asked)
     for name in waiting:
-        for problem in view.plan(name).problems:
-            chain = problem.chain if isinstance(problem, DependencyNotReady) else ()
+        plan = view.plan(name)
+        chains = [problem.chain for problem in plan.problems if isinstance(problem, DependencyNotReady)]
+        if plan.removal is not None:
+            chains.append(plan.removal.waiting_for_packages)
+        for chain in chains:
             news = [each for each in chain if each not in found and view.package(each) is not None]
             found.update(news)
             waiting += news
@@ -109,13 +114,14 @@ def _plain(diagnosis: Diagnosis) -> dict[str, Any]:
     return value
 
 
-def _text(view: Catalogue, found: dict[str, tuple[Diagnosis, ...]], colour: bool) -> Iterator[str]:
+def _text(found: dict[str, tuple[Diagnosis, ...]], colour: bool, *, everything: bool) -> Iterator[str]:
+    """``everything``: nobody was named, and each cause stands where it belongs; who has none here waits for one of these."""
     told = {name: diagnoses for name, diagnoses in found.items() if diagnoses}
     if not found:
         yield "All packages are ready."
         return
-    if len(found) == 1 and not told:
-        yield f"{next(iter(found))} is ready."
+    if not told:
+        yield f"{', '.join(found)} {'is' if len(found) == 1 else 'are'} ready."
         return
     for number, (name, diagnoses) in enumerate(told.items()):
         if number:
@@ -126,9 +132,9 @@ def _text(view: Catalogue, found: dict[str, tuple[Diagnosis, ...]], colour: bool
         for each in wrong or diagnoses:
             yield from _one(each, colour)
     behind = [name for name in found if name not in told]
-    if behind and len(found) > 1 and told:
+    if behind:
         yield ""
-        yield f"Waiting for these: {', '.join(behind)}"
+        yield f"{'Waiting for these' if everything else 'Ready'}: {', '.join(behind)}"
 
 
 def _one(diagnosis: Diagnosis, colour: bool) -> Iterator[str]:

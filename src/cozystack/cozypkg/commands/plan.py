@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,6 +38,7 @@ from cozystack.cozypkg.session import Session, awaited
 from cozystack.cozypkg.world import EVERYTHING, World, read_cluster, read_files
 from cozystack.planner.comparison import Comparison, FieldChange, ObjectChange, ReleaseChange
 from cozystack.planner.migrationplan import MigrationPlan
+from cozystack.planner.problems import Problem
 from cozystack.planner.provenance import ValueChange
 from cozystack.planner.sentences import describe, unblock
 
@@ -142,7 +143,7 @@ def command(
     if output == "json":
         write_json(as_json(proposal), session.stdout)
     else:
-        session.stdout.writelines(f"{line}\n" for line in text_of(proposal, session.colour))
+        session.write_lines(text_of(proposal, session.colour))
         if out is not None:
             session.tell(f"saved; `cozypkg apply {out}` does exactly this")
     return Exit.OK if proposal.empty else Exit.FOUND
@@ -383,9 +384,7 @@ def text_of(proposal: Proposal, colour: bool) -> Iterator[str]:
         yield ""
     if comparison.new_problems:
         yield "Problems that this brings:"
-        for problem in comparison.new_problems:
-            yield f"  {describe(problem)}"
-            yield f"    to fix it: {unblock(problem)}"
+        yield from _problem_lines(comparison.new_problems)
         yield ""
     if comparison.solved_problems:
         yield "Problems that this solves:"
@@ -433,11 +432,24 @@ def _release_lines(change: ReleaseChange, found: ReleaseDetail | None, colour: b
             yield from (_painted(f"        {line}", line[:1], colour) for line in item.lines)
 
 
+def _problem_lines(problems: Iterable[Problem]) -> Iterator[str]:
+    """What concerns several objects, a loop for one, is said once, with each way to mend it."""
+    fixes: dict[str, list[str]] = {}
+    for problem in problems:
+        fixes.setdefault(describe(problem), []).append(unblock(problem))
+    for said, ways in fixes.items():
+        yield f"  {said}"
+        ways = list(dict.fromkeys(ways))
+        yield f"    to fix it: {ways[0]}"
+        yield from (f"    or: {way}" for way in ways[1:])
+
+
 def _estimate_lines(comparison: Comparison) -> Iterator[str]:
     estimate = comparison.estimate
     if estimate is None:
         return
-    yield f"  Critical path: {' -> '.join(estimate.path)}"
+    if estimate.path:
+        yield f"  Critical path: {' -> '.join(estimate.path)}"
     if estimate.known:
         yield f"  About {estimate.seconds:.0f} s, by {estimate.known} of these {estimate.total} releases that ran before"
 

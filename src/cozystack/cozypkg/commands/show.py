@@ -9,11 +9,10 @@ import click
 
 from cozystack.api.cozystack import Component, Package, PackageSource, Variant
 from cozystack.api.meta import find_condition
-from cozystack.cozypkg.errors import CommandError
 from cozystack.cozypkg.options import cluster_options, files_option, output_option
 from cozystack.cozypkg.output import Column, Format, write_json, write_table, write_yaml
 from cozystack.cozypkg.session import Session
-from cozystack.cozypkg.world import World, look
+from cozystack.cozypkg.world import World, look, unknown
 from cozystack.planner.closure import AS_DEPENDENCY, INSTALLED_AS_ANNOTATION, bundle
 
 _COMPONENTS = (
@@ -37,12 +36,7 @@ def command(session: Session, name: str, files: tuple[str, ...], output: Format)
     world = look(session, files)
     source, package = world.sources.get(name), world.packages.get(name)
     if source is None and package is None:
-        from difflib import get_close_matches
-
-        ending = sorted(other for other in world.sources if other.endswith(f".{name}"))
-        close = ending or get_close_matches(name, sorted(world.sources), n=3)
-        hint = f"; did you mean {' or '.join(close)}?" if close else ""
-        raise CommandError(f"{world.origin} has neither a PackageSource nor a Package {name}{hint}")
+        raise unknown(world, name)
     value = _value(world, name, source, package)
     if output == "json":
         write_json(value, session.stdout)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import click
 
-from cozystack.cozypkg.errors import CommandError
 from cozystack.cozypkg.options import cluster_options, files_option, output_option
 from cozystack.cozypkg.output import Format, write_json, write_yaml
 from cozystack.cozypkg.session import Session
-from cozystack.cozypkg.world import look
+from cozystack.cozypkg.world import look, unknown
 from cozystack.planner.closure import AS_DEPENDENCY, INSTALLED_AS_ANNOTATION, bundle, needs
 
 
@@ -24,7 +23,7 @@ def command(session: Session, name: str, files: tuple[str, ...], output: Format)
     package = view.package(name)
     chains = needs(view, name)
     if package is None and not chains and name not in world.sources:
-        raise CommandError(f"{world.origin} has neither a Package nor a PackageSource {name}")
+        raise unknown(world, name)
     pulled_in = package is not None and package.metadata.annotations.get(INSTALLED_AS_ANNOTATION) == AS_DEPENDENCY
     made_by = bundle(package) if package is not None else ""
     value = {

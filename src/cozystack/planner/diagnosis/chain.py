@@ -13,22 +13,28 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cozystack.api import names
+from cozystack.api.cozystack import Package
 from cozystack.api.flux import HelmRelease
 from cozystack.api.meta import Key, find_condition
-from cozystack.planner.diagnosis.evidence import Evidence, Obj, condition, ref
+from cozystack.planner.diagnosis.controllers import controller_down, operator_down
+from cozystack.planner.diagnosis.evidence import Evidence, Obj, condition
+from cozystack.planner.diagnosis.leaving import leaving
+from cozystack.planner.diagnosis.links import BY_ITSELF, Diagnosis, Link, of_fault, of_problem, one_line, state_of
 from cozystack.planner.diagnosis.messages import read
-from cozystack.planner.diagnosis.workloads import Fault, faults
+from cozystack.planner.diagnosis.workloads import faults
+from cozystack.planner.packages import is_paused
 from cozystack.planner.plan import PackagePlan
 from cozystack.planner.problems import (
     DeletingPackage,
     DependencyNotReady,
     FailingRelease,
     NamespaceTerminating,
+    PausedPackage,
     Problem,
     SourceNotReady,
     StalledSource,
     kind_name,
+    package_ref,
     release_ref,
     root_cause,
 )
@@ -39,32 +45,7 @@ if TYPE_CHECKING:
 
 _VAGUE = frozenset({"timed-out", "hook-failed"})
 """What Helm says when something else is at fault."""
-_BY_ITSELF = 6
-"""The rank of faults that are none: things that are on their way."""
 _HOOK = "helm.sh/hook"
-
-
-class Link(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One object, as ``Kind/namespace/name``, and what it says."""
-
-    object: str
-    says: str = ""
-
-
-class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One cause. ``chain`` leads from the Package to the object at fault; ``waits``: nothing is wrong, it takes its time."""
-
-    cause: str
-    chain: tuple[Link, ...]
-    message: str
-    unblock: str
-    commands: tuple[str, ...] = ()
-    waits: bool = False
-    warning: bool = False
-
-    @property
-    def object(self) -> str:
-        return self.chain[-1].object
 
 
 def diagnose(view: Catalogue, evidence: Evidence, name: str) -> tuple[Diagnosis, ...]:
@@ -80,7 +61,9 @@ def diagnose(view: Catalogue, evidence: Evidence, name: str) -> tuple[Diagnosis,
         link = Link(f"PackageSource/{name}", says)
         fix = f"install it: cozypkg add {name}"
         return (Diagnosis(cause="not-installed", chain=(link,), message=says, unblock=fix, waits=True),)
-    found = [*_operator(view, evidence, view.plan(name))]
+    if package.metadata.deletion_timestamp is not None:
+        return _sorted([*operator_down(view, evidence, view.plan(name)), *leaving(view, evidence, name)])
+    found = [*operator_down(view, evidence, view.plan(name)), *_paused(package, view.plan(name))]
     waiting: list[tuple[str, tuple[Link, ...]]] = [(name, ())]
     seen = {name}
     for package_name, above in waiting:
@@ -93,7 +76,7 @@ def diagnose(view: Catalogue, evidence: Evidence, name: str) -> tuple[Diagnosis,
             )
             root = root_cause(problem)
             if not isinstance(root, DependencyNotReady):
-                own += _of_problem(view, evidence, root, (*links, Link(f"Package/{chain[-1]}", _state_of(view, chain[-1]))))
+                own += _of_problem(view, evidence, root, (*links, Link(f"Package/{chain[-1]}", state_of(view, chain[-1]))))
             elif chain[-1] not in seen and view.package(chain[-1]) is not None:
                 # The planner knows nothing that is wrong there. The objects may: it is asked in turn, the nearest first.
                 seen.add(chain[-1])
@@ -101,7 +84,18 @@ def diagnose(view: Catalogue, evidence: Evidence, name: str) -> tuple[Diagnosis,
         if all(each.warning for each in own):
             own += _on_its_way(view, evidence, package_name, above)
         found += own
+    return _sorted(found)
+
+
+def _sorted(found: Iterable[Diagnosis]) -> tuple[Diagnosis, ...]:
     return tuple(sorted(_distinct(found), key=lambda each: (each.warning, each.waits, len(each.chain))))
+
+
+def _paused(package: Package, plan: PackagePlan) -> Iterator[Diagnosis]:
+    """A Package that nobody looks after is no less ready for it; it is told all the same."""
+    if is_paused(package) and not any(isinstance(problem, PausedPackage) for problem in plan.problems):
+        problem = PausedPackage(subject=package_ref(plan.name))
+        yield msgspec.structs.replace(of_problem(problem, (Link(str(problem.subject)),)), warning=True)
 
 
 def _distinct(found: Iterable[Diagnosis]) -> list[Diagnosis]:
@@ -124,22 +118,11 @@ def _of_problem(view: Catalogue, evidence: Evidence, root: Problem, at_fault: tu
         yield _source(evidence, root, at_fault)
     elif isinstance(root, NamespaceTerminating):
         yield _terminating(evidence, root, at_fault)
+    elif isinstance(root, DeletingPackage):
+        held = [each for each in leaving(view, evidence, root.subject.name, at_fault[:-1]) if not each.waits]
+        yield from held or (of_problem(root, at_fault),)
     else:
-        yield _plain(root, at_fault)
-
-
-def _plain(problem: Problem, above: tuple[Link, ...]) -> Diagnosis:
-    """What the planner knows is all there is to know."""
-    subject, says = str(problem.subject), describe(problem)
-    chain = (*above[:-1], Link(above[-1].object, says)) if above[-1].object == subject else (*above, Link(subject, says))
-    return Diagnosis(
-        cause=kind_name(type(problem)),
-        chain=chain,
-        message=says,
-        unblock=unblock(problem),
-        warning=problem.severity == "warning",
-        waits=isinstance(problem, DeletingPackage),
-    )
+        yield of_problem(root, at_fault)
 
 
 def _failing(view: Catalogue, evidence: Evidence, problem: FailingRelease, above: tuple[Link, ...]) -> Iterator[Diagnosis]:
@@ -147,7 +130,7 @@ def _failing(view: Catalogue, evidence: Evidence, problem: FailingRelease, above
     message = _message(view.release(key), problem.message)
     links = (*above, Link(str(problem.subject), message))
     reading = read(message)
-    found = [fault for fault in faults(evidence, _objects(evidence, key)) if fault.rank < _BY_ITSELF]
+    found = [fault for fault in faults(evidence, _objects(evidence, key)) if fault.rank < BY_ITSELF]
     decisive = reading is not None and reading.cause not in _VAGUE
     if decisive and reading is not None:
         yield Diagnosis(
@@ -159,7 +142,7 @@ def _failing(view: Catalogue, evidence: Evidence, problem: FailingRelease, above
         )
         return
     for fault in found:
-        yield _diagnosis(fault, links)
+        yield of_fault(fault, links)
     if not found:
         yield Diagnosis(
             cause=reading.cause if reading is not None else "release-failed",
@@ -179,7 +162,7 @@ def _message(release: HelmRelease | None, otherwise: str) -> str:
         if found is not None and found.status == "False" and found.message:
             said.append(found.message)
     readings = [text for text in said if (reading := read(text)) is not None and reading.cause not in _VAGUE]
-    return _one_line((readings or [text for text in said if text] or [""])[0])
+    return one_line((readings or [text for text in said if text] or [""])[0])
 
 
 def _objects(evidence: Evidence, key: Key) -> list[Obj]:
@@ -191,20 +174,8 @@ def _objects(evidence: Evidence, key: Key) -> list[Obj]:
     return [*own, *(job for job in hooks if job not in own)]
 
 
-def _diagnosis(fault: Fault, above: tuple[Link, ...]) -> Diagnosis:
-    links = tuple(Link(where, says) for where, says in fault.links)
-    return Diagnosis(
-        cause=fault.cause,
-        chain=(*above, *links),
-        message=links[-1].says,
-        unblock=fault.unblock,
-        commands=fault.commands,
-        waits=fault.rank >= _BY_ITSELF,
-    )
-
-
 def _source(evidence: Evidence, problem: SourceNotReady | StalledSource, above: tuple[Link, ...]) -> Diagnosis:
-    message = _one_line(f"{problem.reason}: {problem.message}" if problem.reason else problem.message)
+    message = one_line(f"{problem.reason}: {problem.message}" if problem.reason else problem.message)
     links = [*above, Link(str(problem.subject), "its charts are not built")]
     links.append(Link(str(problem.origin), message))
     reading = read(message)
@@ -244,7 +215,7 @@ def _on_its_way(view: Catalogue, evidence: Evidence, name: str, above: tuple[Lin
     unready = [release for release in plan.releases if not release.state.ready]
     if not unready and plan.settled:
         return
-    here = (*above, Link(f"Package/{name}", _state_of(view, name)))
+    here = (*above, Link(f"Package/{name}", state_of(view, name)))
     waiting: list[Diagnosis] = []
     for release in unready:
         live = view.release(release.key)
@@ -259,75 +230,26 @@ def _on_its_way(view: Catalogue, evidence: Evidence, name: str, above: tuple[Lin
         links = (*here, Link(where, says))
         reading = read(says)
         found = faults(evidence, _objects(evidence, release.key))
-        wrong = [fault for fault in found if fault.rank < _BY_ITSELF]
+        wrong = [fault for fault in found if fault.rank < BY_ITSELF]
         if wrong:
-            yield from (_diagnosis(fault, links) for fault in wrong)
+            yield from (of_fault(fault, links) for fault in wrong)
         elif reading is not None and reading.cause not in _VAGUE:
             yield Diagnosis(cause=reading.cause, chain=links, message=says, unblock=reading.advice)
-        elif _unseen(live) and (dead := _controller(evidence, "helm-controller", links)) is not None:
+        elif _unseen(live) and (dead := controller_down(evidence, "helm-controller", links)) is not None:
             yield dead
         elif found:
-            waiting += (_diagnosis(fault, links) for fault in found)
+            waiting += (of_fault(fault, links) for fault in found)
         else:
             waiting.append(Diagnosis(cause="in-progress", chain=links, message=says, unblock="wait", waits=True))
     source = view.source(name)
     if any(view.artifact(release.desired.spec.chart_ref.name) is None for release in unready if release.desired.spec.chart_ref):
         links = (*here, Link(f"PackageSource/{name}", "its charts are not built yet")) if source is not None else here
         for controller in ("source-controller", "source-watcher"):
-            dead = _controller(evidence, controller, links)
+            dead = controller_down(evidence, controller, links)
             if dead is not None:
                 yield dead
                 return
     yield from waiting
-
-
-def _operator(view: Catalogue, evidence: Evidence, plan: PackagePlan) -> Iterator[Diagnosis]:
-    """Nothing moves when nobody looks: the operator has not seen this generation, and does not run."""
-    package = view.packages[plan.name]
-    if package.status.observed_generation >= package.metadata.generation and package.status.conditions:
-        return
-    links = (Link(f"Package/{plan.name}", "the operator has not looked at it"),)
-    deployment = evidence.find("Deployment", names.SYSTEM_NAMESPACE, "cozystack-operator")
-    if deployment is None:
-        return
-    status, wanted = deployment.get("status") or {}, (deployment.get("spec") or {}).get("replicas", 1)
-    if wanted == 0:
-        says = "it is scaled to nothing"
-        fix = f"kubectl -n {names.SYSTEM_NAMESPACE} scale deployment cozystack-operator --replicas=1"
-        yield Diagnosis(
-            cause="operator-down",
-            chain=(*links, Link(ref(deployment), says)),
-            message=says,
-            unblock="start the operator",
-            commands=(fix,),
-        )
-    elif not status.get("readyReplicas"):
-        for fault in faults(evidence, [deployment])[:1]:
-            found = _diagnosis(fault, links)
-            yield msgspec.structs.replace(found, cause="operator-down", waits=False)
-
-
-def _controller(evidence: Evidence, name: str, above: tuple[Link, ...]) -> Diagnosis | None:
-    """A controller of Flux that does not run, wherever it is installed: by itself, or as a container of one Deployment."""
-    for deployment in evidence.all("Deployment"):
-        spec = deployment.get("spec") or {}
-        containers = ((spec.get("template") or {}).get("spec") or {}).get("containers") or ()
-        if not any(name in (container.get("name"), _program(container)) for container in containers):
-            continue
-        if spec.get("replicas", 1) == 0:
-            says = "it is scaled to nothing"
-            return Diagnosis(
-                cause="flux-down", chain=(*above, Link(ref(deployment), says)), message=says, unblock=f"start {name}"
-            )
-        if not (deployment.get("status") or {}).get("readyReplicas"):
-            found = faults(evidence, [deployment])
-            if found:
-                return msgspec.structs.replace(_diagnosis(found[0], above), cause="flux-down", waits=False)
-    return None
-
-
-def _program(container: Obj) -> str:
-    return str(container.get("image", "")).rpartition("/")[2].partition(":")[0].partition("@")[0]
 
 
 def _unseen(release: HelmRelease) -> bool:
@@ -339,16 +261,5 @@ def _said(release: HelmRelease) -> str:
     for kind in ("Ready", "Reconciling"):
         found = find_condition(release.status.conditions, kind)
         if found is not None and found.message:
-            return _one_line(found.message)
+            return one_line(found.message)
     return "helm-controller has not looked at it yet" if not release.status.conditions else "it is being worked on"
-
-
-def _state_of(view: Catalogue, name: str) -> str:
-    package = view.package(name)
-    found = find_condition(package.status.conditions, "Ready") if package is not None else None
-    return _one_line(found.message) if found is not None else ""
-
-
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 600 else line[:597] + "..."
