@@ -75,8 +75,8 @@ def test_what_is_no_package_is_named_with_its_place(text: str, sentence: str) ->
     assert fault(text) == sentence
 
 
-def test_broken_yaml_names_the_line() -> None:
-    assert fault(f"{A}spec: {{\n---\n").startswith("x:5: ")
+def test_broken_yaml_names_line_and_column() -> None:
+    assert fault(f"{A}spec: {{\n---\n").startswith("x:5:1: ")
     assert fault(b"a: \xff\n").startswith("x")
 
 

@@ -40,7 +40,7 @@ def test_a_fault_has_its_line_its_column_a_reason_and_a_fix() -> None:
         "standard input:10:17: error CZ202 invalid-path: "
         'spec.variants[default].components[net].path "system/../net" leaves its folder\n'
         "    correct spec.variants[default].components[net].path of PackageSource/acme.net\n"
-        "1 errors, 0 warnings, 0 notes\n"
+        "1 error, 0 warnings, 0 notes\n"
         "exit code 2\n"
     )
 

@@ -53,10 +53,10 @@ def test_names_alone_are_for_scripts() -> None:
     assert call("list", "-f", "-", "-o", "name", stdin=OFFERED).out == "acme.crds\nacme.net\n"
 
 
-def test_broken_yaml_names_file_and_line() -> None:
+def test_broken_yaml_names_file_line_and_column() -> None:
     result = call("list", "-f", "-", stdin="kind: Package\nmetadata: {name: a\n")
     assert (result.code, result.out) == (1, "")
-    assert result.err.startswith("cozypkg: standard input:3: ")
+    assert result.err.startswith("cozypkg: standard input:3:1: ")
 
 
 def test_a_wrong_kind_is_named_with_its_place() -> None:

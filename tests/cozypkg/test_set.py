@@ -159,5 +159,5 @@ def test_bad_input_is_one_sentence_each(cluster: Cluster, tmp_path: Path) -> Non
     ):
         assert call("set", *arguments, kubeconfig=cluster.kubeconfig).both == f"cozypkg: {sentence}\nexit code 1\n"
     broken = call("set", "acme.db", "--set", "operator.a={", kubeconfig=cluster.kubeconfig)
-    assert broken.err.startswith("cozypkg: the value of operator.a:2: ")
+    assert broken.err.startswith("cozypkg: the value of operator.a:2:1: ")
     assert call("set", "acme.db", kubeconfig=cluster.kubeconfig).code == 64

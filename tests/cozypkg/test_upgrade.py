@@ -1,10 +1,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
+import pytest
+
+from cozystack.api.meta import Key
+from cozystack.api.resources import ARTIFACT_GENERATORS, OCI_REPOSITORIES
+from cozystack.cozypkg.errors import CommandError
+from cozystack.cozypkg.upgrading import Seen, follow_upgrade, starting_from
 from support.acme import PLATFORM, condition
 from support.cluster import Cluster
 from support.cozypkg import call
+from support.operator import PUBLISHED, Obj, World, component, package, source
 
 REPOSITORY = """\
 ---
@@ -64,23 +73,136 @@ def test_waiting_ends_when_flux_has_looked_and_the_packages_are_ready(cluster: C
     cluster.put(PLATFORM + REPOSITORY)
 
     async def looked() -> None:
-        repository = await cluster.read("OCIRepository", "acme", namespace="cozy-system")
-        asked = repository["metadata"]["annotations"]["reconcile.fluxcd.io/requestedAt"]
-        handled = {"status": {"lastHandledReconcileAt": asked}}
-        await cluster.patch("OCIRepository", "acme", handled, subresource="/status", namespace="cozy-system")
+        await answer(cluster, "True", "stored")
 
     async def ready() -> None:
         await cluster.patch("Package", "acme.db", {"status": condition("Ready", "True")}, subresource="/status")
 
     cluster.when("GET", "ocirepositories", looked, watch=True)
     cluster.when("GET", "/packages", ready, watch=True)
-    result = call("upgrade", "-y", "--wait", kubeconfig=cluster.kubeconfig)
+    result = call("upgrade", "-y", "--wait", "--timeout", "30s", kubeconfig=cluster.kubeconfig)
     assert (result.code, result.err.splitlines()[-1]) == (0, "acme.db is ready")
     late = call("upgrade", "-y", "--wait", "--timeout", "1ms", kubeconfig=cluster.kubeconfig)
-    assert (late.code, late.err.splitlines()[-1]) == (
+    assert (late.code, late.err.splitlines()[-2:]) == (
         4,
-        "cozypkg: the time is over, and Flux has not fetched the version",
+        [
+            "OCIRepository cozy-system/acme: it is being fetched",
+            "cozypkg: the time is over, and Flux has not fetched the version",
+        ],
     )
+
+
+def test_a_version_that_cannot_be_fetched_ends_the_waiting_at_once(cluster: Cluster) -> None:
+    cluster.put(PLATFORM + REPOSITORY)
+
+    async def looked() -> None:
+        await answer(cluster, "False", "GET https://registry.acme.test/v2/packages/manifests/v9:\nMANIFEST_UNKNOWN")
+
+    cluster.when("GET", "ocirepositories", looked, watch=True)
+    result = call("upgrade", "-y", "--to", "v9", "--wait", "--timeout", "30s", kubeconfig=cluster.kubeconfig)
+    assert (result.code, result.err.splitlines()[-1]) == (
+        1,
+        "cozypkg: OCIRepository cozy-system/acme cannot be fetched: "
+        "GET https://registry.acme.test/v2/packages/manifests/v9: MANIFEST_UNKNOWN",
+    )
+
+
+async def answer(cluster: Cluster, status: str, message: str) -> None:
+    """Let Flux have looked at what was asked for."""
+    repository = await cluster.read("OCIRepository", "acme", namespace="cozy-system")
+    asked = repository["metadata"]["annotations"]["reconcile.fluxcd.io/requestedAt"]
+    generation = repository["metadata"]["generation"]
+    handled = {**condition("Ready", status, message), "observedGeneration": generation, "lastHandledReconcileAt": asked}
+    await cluster.patch("OCIRepository", "acme", {"status": handled}, subresource="/status", namespace="cozy-system")
+
+
+async def test_a_package_that_runs_the_old_charts_is_not_done() -> None:
+    """Its condition says ready all the while: first it has to be built from the new version, then to run it."""
+    async with following(source("acme.db", component("db", "acme-db")), package("acme.db")) as (world, waiting):
+        await fetched(world, "v2@sha256:2")
+        assert await missing(waiting) == {"acme.db": "its charts are being built"}
+        # An operator that is late has not said so on the Package yet.
+        await world.operators[0].stop()
+        await world.flux.build("acme.db", content="2")
+        await seen(world, "acme.db", "sha256:of-v2")
+        assert await missing(waiting) == {"acme.db": "HelmRelease acme-db/db does not run its new chart yet"}
+        world.start()
+        await world.settle(PUBLISHED)
+        assert await missing(waiting) == {"acme.db": "progressing: 0 of 1 releases are ready"}
+        await world.flux.deploy("acme-db/db")
+        await world.settle(PUBLISHED)
+        assert await missing(waiting) == {}
+
+
+async def test_a_version_that_changes_nothing_is_not_waited_for() -> None:
+    async with following(source("acme.db", component("db", "acme-db")), package("acme.db")) as (world, waiting):
+        await fetched(world, "v1@sha256:1")
+        assert await missing(waiting) == {}
+
+
+async def test_charts_that_cannot_be_built_end_the_waiting() -> None:
+    async with following(source("acme.db", component("db", "acme-db")), package("acme.db")) as (world, waiting):
+        await fetched(world, "v2@sha256:2")
+        await world.flux.generated("acme.db", "False", "BuildFailed", "no such file:\nsystem/db")
+        with pytest.raises(CommandError, match=r"the charts of acme\.db cannot be built: no such file: system/db"):
+            await missing(waiting)
+
+
+CHARTS = "cozy-system/charts"
+Waiting = Callable[[], Awaitable[Seen]]
+
+
+@asynccontextmanager
+async def following(*objects: Obj) -> AsyncIterator[tuple[World, Waiting]]:
+    """A platform at rest at version v1 of its charts, and what a look at an upgrade says at each moment."""
+    world = World()
+    await world.furnish()
+    world.start()
+    try:
+        await world.put(*objects)
+        await world.install()
+        await seen(world, "acme.db", "sha256:of-v1")
+        await fetched(world, "v1@sha256:1", asked="")
+        places = [("OCIRepository", Key("cozy-system", "charts"))]
+        upgrade = await starting_from(world.client, places, "now", ("acme.db",))
+
+        async def look() -> Seen:
+            return await world.clock.run(follow_upgrade(world.client, upgrade, timeout=1))
+
+        yield world, look
+    finally:
+        await world.close()
+
+
+async def missing(waiting: Waiting) -> dict[str, str]:
+    return (await waiting()).missing
+
+
+async def fetched(world: World, revision: str, asked: str = "now") -> None:
+    there = await world.get(OCI_REPOSITORIES, CHARTS)
+    digest = f"sha256:{'0' * 64}"
+    artifact = {
+        "revision": revision,
+        "digest": digest,
+        "url": "http://x",
+        "path": "x",
+        "lastUpdateTime": "2026-01-01T00:00:00Z",
+    }
+    status = {
+        **condition("Ready", "True"),
+        "artifact": artifact,
+        "lastHandledReconcileAt": asked,
+        "observedGeneration": there["metadata"]["generation"],
+    }
+    await world.edit(OCI_REPOSITORIES, CHARTS, {"status": status}, subresource="status")
+    await world.settle()
+
+
+async def seen(world: World, name: str, digest: str) -> None:
+    """Let a generator have seen its sources."""
+    patch = {"status": {"observedSourcesDigest": digest}}
+    await world.edit(ARTIFACT_GENERATORS, f"cozy-system/{name}", patch, subresource="status")
+    await world.settle()
 
 
 def test_bad_input_is_one_sentence_each(cluster: Cluster) -> None:
@@ -90,4 +212,21 @@ def test_bad_input_is_one_sentence_each(cluster: Cluster) -> None:
     )
     assert call("upgrade", kubeconfig=cluster.kubeconfig).both == (
         "cozypkg: OCIRepository cozy-system/acme is not there, which acme.db comes from\nexit code 1\n"
+    )
+    cluster.do(cluster.delete("PackageSource", "acme.db"))
+    assert call("upgrade", "acme.db", kubeconfig=cluster.kubeconfig).both == (
+        "cozypkg: Package acme.db follows no repository: there is no PackageSource acme.db\nexit code 1\n"
+    )
+    assert call("upgrade", "acme.app", kubeconfig=cluster.kubeconfig).both == (
+        "cozypkg: Package acme.app follows no repository: its PackageSource names none\nexit code 1\n"
+    )
+
+
+def test_a_refusal_changes_nothing(cluster: Cluster) -> None:
+    cluster.put(PLATFORM + REPOSITORY)
+    cluster.answers("PATCH", "/ocirepositories/acme", 403, "Forbidden", "ocirepositories is forbidden")
+    result = call("upgrade", "-y", kubeconfig=cluster.kubeconfig)
+    assert (result.code, result.err.splitlines()[-1]) == (
+        1,
+        "cozypkg: OCIRepository cozy-system/acme is refused: ocirepositories is forbidden; nothing was changed",
     )

@@ -20,7 +20,8 @@ from cozystack.api.crds import crds
 from cozystack.apiserver.http.api import ApiServer
 from cozystack.apiserver.http.messages import Request, Response, Stream
 from cozystack.apiserver.http.server import Listener, serve
-from cozystack.apiserver.storage import open_storage
+from cozystack.apiserver.pki import Pki
+from cozystack.apiserver.storage import Storage, open_storage
 from support.apiserver import ADMIN, TOKEN, crd
 
 T = TypeVar("T")
@@ -54,9 +55,9 @@ class _Server(ApiServer):
 
 
 class Cluster:
-    def __init__(self, loop: asyncio.AbstractEventLoop, server: _Server, port: int, kubeconfig: Path) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, server: _Server, address: str, kubeconfig: Path) -> None:
         self.server = server
-        self.address = f"http://127.0.0.1:{port}"
+        self.address = address
         self.kubeconfig = kubeconfig
         self.seen: list[str] = []
         """Method and path of every request that is no read."""
@@ -162,18 +163,26 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(folder: Path, *, installed: bool = True) -> Iterator[Cluster]:
-    """A cluster with our CRDs and HelmReleases (or bare, if not ``installed``); the kubeconfig is in ``folder``."""
+def running_cluster(
+    folder: Path, *, installed: bool = True, storage: Storage | None = None, pki: Pki | None = None
+) -> Iterator[Cluster]:
+    """A cluster with our CRDs and HelmReleases (or bare, if not ``installed``); the kubeconfig is in ``folder``.
+
+    ``storage`` is what there is instead. With ``pki`` the server speaks TLS, and the kubeconfig trusts its authority.
+    """
+    installed = installed and storage is None
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        server = _Server(open_storage(None), tokens={TOKEN: ADMIN})
+        server = _Server(storage or open_storage(None), tokens={TOKEN: ADMIN})
         server.hooks = []
-        listener = asyncio.run_coroutine_threadsafe(serve(server), loop).result(20)
+        tls = pki.server_context() if pki is not None else None
+        listener = asyncio.run_coroutine_threadsafe(serve(server, tls=tls), loop).result(20)
+        address = f"{'https' if tls else 'http'}://127.0.0.1:{listener.port}"
         kubeconfig = folder / "kubeconfig"
-        kubeconfig.write_text(kubeconfig_text(f"http://127.0.0.1:{listener.port}"))
-        cluster = Cluster(loop, server, listener.port, kubeconfig)
+        kubeconfig.write_text(kubeconfig_text(address, authority=pki.ca if pki is not None else None))
+        cluster = Cluster(loop, server, address, kubeconfig)
         if installed:
             releases = crd("helm.toolkit.fluxcd.io", "helmreleases", "HelmRelease")
             releases["spec"]["versions"][0] |= {"name": "v2", "schema": {"openAPIV3Schema": _OPEN}}
@@ -204,10 +213,11 @@ async def _turns() -> None:
         await asyncio.sleep(0)
 
 
-def kubeconfig_text(server: str, token: str = TOKEN) -> str:
+def kubeconfig_text(server: str, token: str = TOKEN, *, authority: Path | None = None) -> str:
+    trusted = f", certificate-authority: '{authority}'" if authority is not None else ""
     return (
         "apiVersion: v1\nkind: Config\ncurrent-context: here\n"
-        f"clusters: [{{name: here, cluster: {{server: '{server}'}}}}]\n"
+        f"clusters: [{{name: here, cluster: {{server: '{server}'{trusted}}}}}]\n"
         f"users: [{{name: me, user: {{token: {token}}}}}]\n"
         "contexts: [{name: here, context: {cluster: here, user: me}}]\n"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cozystack.cozypkg.main import run
 from cozystack.cozypkg.session import Session
+from cozystack.kube import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ def call(
     when: tuple[str, Callable[[], object]] | None = None,
     kubeconfig: Path | None = None,
     env: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
 ) -> Result:
     """``terminal``: standard input and error are one (questions may be asked); standard output is a pipe all the same, but
     for ``screen``. ``when``: what happens as soon as a text has been printed."""
@@ -81,6 +83,7 @@ def call(
         stdin=stream(stdin),
         stdout=out,
         stderr=err,
+        clock=clock,
     )
     code = run([str(arg) for arg in args], session)
     return Result(int(code), out.getvalue(), err.getvalue())

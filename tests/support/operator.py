@@ -147,7 +147,7 @@ _FURNISHED: list[Stored] = []
 """What a furnished cluster holds: to define everything anew takes a tenth of a second, more than most tests."""
 
 
-def _copied(objects: Sequence[Stored]) -> Storage:
+def copied(objects: Sequence[Stored]) -> Storage:
     """A store of its own with these objects. Nobody changes objects that are stored, apart from the version that they get."""
     copy = open_storage(None)
     for stored in objects:
@@ -170,7 +170,7 @@ class World:
         self.client = self.connect(Wire(self.server))
         self.flux = Flux(self)
         self._lifecycle = Lifecycle(self.server.objects)
-        self._operators: list[Running] = []
+        self.operators: list[Running] = []
 
     def connect(self, wire: Wire) -> Client:
         return Client(wire, clock=self.clock, random=Random(1))  # noqa: S311
@@ -237,11 +237,11 @@ class World:
 
     def running(self, operator: Operator, wire: Wire, task: asyncio.Future[None]) -> Running:
         running = Running(self, operator, wire, task)
-        self._operators.append(running)
+        self.operators.append(running)
         return running
 
     async def close(self) -> None:
-        for running in self._operators:
+        for running in self.operators:
             if not running.task.done():
                 await running.kill()
         await self.client.transport.close()
@@ -252,7 +252,7 @@ class World:
     def backup(self) -> Storage:
         """Everything as it is now, in a store whose versions begin anew."""
         storage = self.server.storage
-        return _copied([stored for resource in storage.resources() for stored in storage.objects(resource)])
+        return copied([stored for resource in storage.resources() for stored in storage.objects(resource)])
 
     async def restore(self, storage: Storage) -> None:
         """Let the API server come back with an earlier state; everybody connects to it again."""
@@ -265,7 +265,7 @@ class World:
         self.server = ApiServer(storage, clock=self.clock.now)
         self._lifecycle = Lifecycle(self.server.objects)
         self._lifecycle.start()
-        for wire in (self.client.transport, *(running.wire for running in self._operators)):
+        for wire in (self.client.transport, *(running.wire for running in self.operators)):
             assert isinstance(wire, Wire)
             wire.server = self.server
 

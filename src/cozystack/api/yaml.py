@@ -27,15 +27,16 @@ except ImportError:  # PyYAML built without libyaml: slower, otherwise the same
 class YamlError(ValueError):
     """A text that is not YAML, or not YAML that Kubernetes would read.
 
-    ``source`` is the name of the text (a file), ``line`` counts from 1 and is 0 where it is not known.
+    ``source`` is the name of the text (a file), ``line`` and ``column`` count from 1 and are 0 where they are not known.
     """
 
-    def __init__(self, message: str, *, source: str = "", line: int = 0) -> None:
+    def __init__(self, message: str, *, source: str = "", line: int = 0, column: int = 0) -> None:
         place = f"{source}:{line}" if source and line else source or (f"line {line}" if line else "")
         super().__init__(f"{place}: {message}" if place else message)
         self.message = message
         self.source = source
         self.line = line
+        self.column = column
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,8 @@ def load_all(text: str | bytes, *, source: str = "", twice: list[tuple[int, str]
     except _yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = " ".join(part for part in (error.problem, error.context) if part)
-        raise YamlError(message, source=source, line=mark.line + 1 if mark else 0) from error
+        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        raise YamlError(message, source=source, line=line, column=column) from error
     except (_yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise YamlError(str(error).splitlines()[0] if str(error) else "not YAML", source=source) from error
     finally:

@@ -15,11 +15,13 @@ import msgspec
 from cozystack.api import yaml
 from cozystack.api.cozystack import API_VERSION, Package, PackageSource
 from cozystack.cozypkg.adding import new_package
+from cozystack.cozypkg.documents import broken
 from cozystack.cozypkg.errors import CommandError
 from cozystack.cozypkg.planning import Edit
 from cozystack.cozypkg.world import World
 from cozystack.planner.closure import AS_DEPENDENCY, INSTALLED_AS_ANNOTATION, Step, closure
 from cozystack.planner.overrides import EditError, Edits, edited, json_patch, parse_path
+from cozystack.planner.sentences import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def edits_for(changes: Changes, world: World) -> list[Edit]:
     for name, want in wanted.items():
         there = world.packages.get(name)
         if there is None:
-            hint = f"; --add {name} installs it" if name in world.sources else ""
+            hint = f"; --add {name} installs it" if name in world.sources else did_you_mean(name, world.packages)
             raise CommandError(f"Package {name} is not installed{hint}")
         edits += _changed(there, want, world)
     return edits
@@ -171,4 +173,4 @@ def _value(path: str, text: str) -> Any:
     try:
         return yaml.load(text, source=f"the value of {path}") if text else ""
     except yaml.YamlError as error:
-        raise CommandError(str(error)) from error
+        raise broken(error) from error

@@ -54,7 +54,14 @@ def read(texts: Iterable[tuple[str, bytes]], *, templates: bool = False) -> Read
             nodes = list(filter(None, _yaml.compose_all(content, Loader=_yaml.CSafeLoader)))
         except yaml.YamlError as error:
             result.findings.append(
-                Finding(rule=RULES["syntax"], message=error.message, fix="correct the file", file=file, line=error.line)
+                Finding(
+                    rule=RULES["syntax"],
+                    message=error.message,
+                    fix="correct the file",
+                    file=file,
+                    line=error.line,
+                    column=error.column,
+                )
             )
             continue
         by_line = {node.start_mark.line + 1: node for node in nodes}

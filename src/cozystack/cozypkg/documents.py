@@ -89,9 +89,16 @@ def parse(text: str | bytes, *, source: str) -> Iterator[Found]:
     try:
         documents = yaml.load_all(text, source=source)
     except yaml.YamlError as error:
-        raise CommandError(str(error)) from error
+        raise broken(error) from error
     for document in documents:
         yield from _objects(document.value, Place(source, document.line))
+
+
+def broken(error: yaml.YamlError) -> CommandError:
+    """What is wrong in a text, with file, line and column, as far as they are known."""
+    if not (error.source and error.column):
+        return CommandError(str(error))
+    return CommandError(f"{error.source}:{error.line}:{error.column}: {error.message}")
 
 
 def _objects(value: Any, place: Place) -> Iterator[Found]:
@@ -134,7 +141,7 @@ def values_of_file(file: Path | None) -> dict[str, Any] | None:
     except OSError as error:
         raise CommandError(f"{file} cannot be read: {(error.strerror or str(error)).lower()}") from error
     except yaml.YamlError as error:
-        raise CommandError(str(error)) from error
+        raise broken(error) from error
     if found is not None and not isinstance(found, dict):
         raise CommandError(f"{file}: values are a map")
     return found or {}

@@ -58,9 +58,17 @@ def write_json(value: Any, out: TextIO) -> None:
 
 
 def write_yaml(value: Any, out: TextIO) -> None:
+    """A list is a stream of documents, as kubectl takes objects."""
     from cozystack.api import yaml
 
     out.write(yaml.dump_all(value) if isinstance(value, list) else yaml.dump(value))
+
+
+def write_yaml_list(value: list[Any], out: TextIO) -> None:
+    """One document, as ``write_json`` writes it: for what is no object of an API."""
+    from cozystack.api import yaml
+
+    out.write(yaml.dump(value))
 
 
 def plain(obj: Any) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from cozystack.api.cozystack import (
 )
 from cozystack.api.flux import HelmRelease, OutputArtifact
 from cozystack.api.meta import Key, ObjectMeta
-from cozystack.cozypkg.documents import Place
+from cozystack.cozypkg.documents import Place, broken
 from cozystack.cozypkg.errors import CommandError
 from cozystack.cozypkg.world import World
 from cozystack.flux.charts import ChartFiles, ChartFolderError, chart_of
@@ -342,4 +342,4 @@ def _documents(text: str | bytes, where: str) -> list[yaml.Document]:
     try:
         return yaml.load_all(text, source=where)
     except yaml.YamlError as error:
-        raise CommandError(str(error)) from error
+        raise broken(error) from error

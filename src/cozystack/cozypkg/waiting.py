@@ -13,7 +13,14 @@ from typing import Any, Literal, TypeAlias
 
 from cozystack.api.cozystack import Package
 from cozystack.api.meta import find_condition
-from cozystack.api.resources import HELM_RELEASES, PACKAGE_SOURCES, PACKAGES, Resource
+from cozystack.api.resources import (
+    ARTIFACT_GENERATORS,
+    EXTERNAL_ARTIFACTS,
+    HELM_RELEASES,
+    PACKAGE_SOURCES,
+    PACKAGES,
+    Resource,
+)
 from cozystack.cozypkg.world import World, not_served
 from cozystack.kube import Client, Informer, within
 from cozystack.kube.errors import NotFound
@@ -89,6 +96,10 @@ def _world(informers: dict[Resource[Any], Informer[Any]]) -> World:
             world.sources = {obj.metadata.name: obj for obj in objects}
         elif kind is HELM_RELEASES:
             world.releases = {obj.key: obj for obj in objects}
+        elif kind is EXTERNAL_ARTIFACTS:
+            world.artifacts = list(objects)
+        elif kind is ARTIFACT_GENERATORS:
+            world.generators = list(objects)
         else:
             world.repositories += objects
     return world

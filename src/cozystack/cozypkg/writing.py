@@ -81,8 +81,8 @@ async def _write(client: Client, write: Write, written: list[str], *, force: boo
             raise CommandError(f"{what} has changed meanwhile{after}", code=Exit.MOVED) from error
         if isinstance(error, Conflict):
             owned = "others manage fields of it (say --force-conflicts to take them over)"
-            raise CommandError(f"{what}: {owned}: {_one_line(error.message)}{after}") from error
-        raise CommandError(f"{what} is refused: {_one_line(error.message)}{after}") from error
+            raise CommandError(f"{what}: {owned}: {one_line(error.message)}{after}") from error
+        raise CommandError(f"{what} is refused: {one_line(error.message)}{after}") from error
 
 
 async def _apply(client: Client, write: Write, *, force: bool, dry_run: bool) -> None:
@@ -109,7 +109,8 @@ def tick(session: Session) -> str:
     return "+" if session.ascii else "✓"
 
 
-def _one_line(message: str) -> str:
+def one_line(message: str) -> str:
+    """A message of the server, which may have several."""
     return " ".join(message.split())
 
 

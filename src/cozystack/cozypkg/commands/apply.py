@@ -16,6 +16,7 @@ from cozystack.cozypkg.rollout import roll_out_after_asking
 from cozystack.cozypkg.savedplan import SavedPlan, check, load
 from cozystack.cozypkg.session import MANAGER, Session
 from cozystack.cozypkg.world import STATE, read_cluster
+from cozystack.cozypkg.writing import one_line
 
 if TYPE_CHECKING:
     from cozystack.kube import Client
@@ -27,7 +28,9 @@ _MARKS = {"apply": "+", "patch": "~", "delete": "-"}
 @click.command("apply")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @yes_option
-@click.option("--confirm", "confirmed", default="", metavar="WORD", help="The word that is asked for where there is no way back.")
+@click.option(
+    "--confirm", "confirmed", default="", metavar="WORD", help="The word that is asked for where there is no way back."
+)
 @dry_run_option
 @cluster_options
 def command(session: Session, file: Path, yes: bool, confirmed: str, dry_run: bool) -> None:
@@ -54,7 +57,7 @@ async def _check(plan: SavedPlan, client: Client, session: Session) -> None:
 
 async def _apply(plan: SavedPlan, client: Client, session: Session) -> None:
     """A dry run of everything comes first, so that what the API server refuses is refused before anything is written."""
-    from cozystack.kube.errors import Conflict, KubeError, NotFound
+    from cozystack.kube.errors import ApiError, Conflict, KubeError, NotFound, Unauthorized
 
     # Somebody may have taken a while to answer the question.
     await _check(plan, client, session)
@@ -73,6 +76,10 @@ async def _apply(plan: SavedPlan, client: Client, session: Session) -> None:
                     await client.delete(resource, Key("", edit.name), uid=edit.uid, dry_run=dry_run)
             except (Conflict, NotFound) as error:
                 raise CommandError(f"{edit.kind} {edit.name}: {error.message}; {_told(done)}", code=Exit.MOVED) from error
+            except Unauthorized:
+                raise
+            except ApiError as error:
+                raise CommandError(f"{edit.kind} {edit.name} is refused: {one_line(error.message)}; {_told(done)}") from error
             except KubeError as error:
                 raise CommandError(f"{edit.kind} {edit.name}: {error}; {_told(done)}") from error
             if not dry_run:

@@ -20,6 +20,7 @@ from cozystack.cozypkg.writing import sentences, tick
 from cozystack.kube import Client
 from cozystack.planner.catalogue import Catalogue
 from cozystack.planner.closure import Deletion, DeletionPlan, plan_deletion
+from cozystack.planner.sentences import did_you_mean
 
 _COLUMNS = (Column("STEP"), Column("NAME"), Column("VARIANT"), Column("RELEASES"), Column("BECAUSE", shrinks=True))
 
@@ -61,7 +62,7 @@ def command(
     for warning in world.warnings:
         session.tell(f"warning: {warning}")
     for name in plan.absent:
-        session.tell(f"warning: Package {name} is not installed, skipping")
+        session.tell(f"warning: Package {name} is not installed, skipping{did_you_mean(name, world.packages)}")
     if plan.held:
         raise sentences(
             [f"Package {name} stays: {', '.join(who)} need{'s' if len(who) == 1 else ''} it" for name, who in plan.held.items()]

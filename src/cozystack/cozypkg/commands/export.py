@@ -14,6 +14,7 @@ from cozystack.cozypkg.session import Session
 from cozystack.cozypkg.world import look
 from cozystack.cozypkg.writing import sentences
 from cozystack.planner.closure import bundle
+from cozystack.planner.sentences import did_you_mean, listed
 
 
 @click.command("export")
@@ -30,15 +31,23 @@ def command(
     world = look(session, files)
     missing = [name for name in names if name not in world.packages]
     if missing:
-        raise sentences([f"{world.origin} has no Package {name}" for name in missing])
+        raise sentences([f"{world.origin} has no Package {name}{did_you_mean(name, world.packages)}" for name in missing])
     chosen = [world.packages[name] for name in (names or sorted(world.packages))]
     if not names and not bundled:
         left_out = [package for package in chosen if bundle(package)]
         chosen = [package for package in chosen if not bundle(package)]
         if left_out:
             session.tell(f"note: {len(left_out)} that a bundle made left out; --bundled includes them")
+    if not names:
+        going = [package for package in chosen if package.metadata.deletion_timestamp is not None]
+        chosen = [package for package in chosen if package.metadata.deletion_timestamp is None]
+        if going:
+            session.tell(f"note: {listed(each.metadata.name for each in going)} left out, being deleted")
     objects: list[Package | PackageSource] = []
     if sources:
+        lost = [package.metadata.name for package in chosen if package.metadata.name not in world.sources]
+        if lost:
+            session.tell(f"note: {listed(lost)} without a PackageSource: there is none any more")
         objects += (world.sources[package.metadata.name] for package in chosen if package.metadata.name in world.sources)
     objects += chosen
     match output:

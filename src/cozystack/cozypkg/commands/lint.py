@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 import click
 
@@ -80,7 +81,7 @@ def command(
         case "github":
             session.stdout.writelines(f"{_github(finding)}\n" for finding in shown)
         case _:
-            session.stdout.writelines(f"{line}\n" for line in _text(shown, session.colour))
+            session.write_lines(_text(shown, session.colour))
     failed = any(_ORDER.index(finding.rule.severity) <= _ORDER.index(fail_on) for finding in shown)
     return Exit.FOUND if failed else Exit.OK
 
@@ -127,13 +128,14 @@ def _text(findings: list[Finding], colour: bool) -> Iterator[str]:
     if not findings:
         yield "no faults"
         return
-    yield f"{counts['error']} errors, {counts['warning']} warnings, {counts['info']} notes"
+    words = {"error": "error", "warning": "warning", "info": "note"}
+    yield ", ".join(f"{counts[level]} {word}{'' if counts[level] == 1 else 's'}" for level, word in words.items())
 
 
 def _place(finding: Finding) -> str:
     if not finding.file:
         return str(finding.subject) if finding.subject else "-"
-    return f"{finding.file}:{finding.line}" + (f":{finding.column}" if finding.column else "")
+    return ":".join(map(str, filter(None, (finding.file, finding.line, finding.column))))
 
 
 def _plain(finding: Finding) -> dict[str, Any]:
@@ -192,7 +194,7 @@ def _location(finding: Finding) -> dict[str, Any]:
     location: dict[str, Any] = {}
     if finding.file:
         region = {"startLine": max(1, finding.line)} | ({"startColumn": finding.column} if finding.column else {})
-        location["physicalLocation"] = {"artifactLocation": {"uri": Path(finding.file).as_posix()}, "region": region}
+        location["physicalLocation"] = {"artifactLocation": {"uri": quote(Path(finding.file).as_posix())}, "region": region}
     if finding.subject:
         location["logicalLocations"] = [{"fullyQualifiedName": str(finding.subject)}]
     return location

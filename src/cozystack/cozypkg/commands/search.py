@@ -8,7 +8,7 @@ import click
 
 from cozystack.api.cozystack import PackageSource
 from cozystack.cozypkg.options import cluster_options, files_option, output_option
-from cozystack.cozypkg.output import Column, Format, write_json, write_table, write_yaml
+from cozystack.cozypkg.output import Column, Format, write_json, write_table, write_yaml_list
 from cozystack.cozypkg.session import Session
 from cozystack.cozypkg.world import look
 
@@ -37,7 +37,7 @@ def command(session: Session, text: tuple[str, ...], files: tuple[str, ...], out
         case "json":
             write_json(found, session.stdout)
         case "yaml":
-            write_yaml(found, session.stdout)
+            write_yaml_list(found, session.stdout)
         case "name":
             session.stdout.writelines(f"{entry['name']}\n" for entry in found)
         case _:

@@ -12,6 +12,7 @@ from msgspec import UNSET
 from cozystack.api import yaml
 from cozystack.api.cozystack import Package, PackageSource
 from cozystack.cozypkg.adding import Plan, Request, make_plan, world_for
+from cozystack.cozypkg.documents import broken
 from cozystack.cozypkg.errors import CommandError
 from cozystack.cozypkg.options import cluster_options, dry_run_option, output_option, yes_option
 from cozystack.cozypkg.output import Format, plain, write_json, write_yaml
@@ -22,6 +23,7 @@ from cozystack.cozypkg.writing import Write, write_all
 from cozystack.planner.closure import bundle
 from cozystack.planner.comparison import FieldChange, field_changes
 from cozystack.planner.overrides import EditError, Edits, edited, json_patch, parse_path
+from cozystack.planner.sentences import did_you_mean
 
 
 @click.command("set")
@@ -71,7 +73,7 @@ def command(
     world = world_for(session, offline)
     package = world.packages.get(name)
     if package is None:
-        hint = f" (cozypkg add {name} installs it)" if name in world.sources else ""
+        hint = f" (cozypkg add {name} installs it)" if name in world.sources else did_you_mean(name, world.packages)
         raise CommandError(f"Package {name} is not installed{hint}")
     source = world.sources.get(name)
     try:
@@ -149,7 +151,7 @@ def _values(session: Session, text: str) -> tuple[str, Any]:
         content = session.stdin.read() if file == "-" else Path(file).read_bytes()
         value = yaml.load(content, source="standard input" if file == "-" else file)
     except yaml.YamlError as error:
-        raise CommandError(str(error)) from error
+        raise broken(error) from error
     except OSError as error:
         raise CommandError(f"{file}: {(error.strerror or str(error)).lower()}") from error
     if value is not None and not isinstance(value, dict):
@@ -164,7 +166,7 @@ def _assignment(text: str) -> tuple[str, Any]:
     try:
         return path, yaml.load(value, source=f"the value of {path}") if value else ""
     except yaml.YamlError as error:
-        raise CommandError(str(error)) from error
+        raise broken(error) from error
 
 
 def _variants(name: str, given: tuple[str, ...]) -> tuple[str, dict[str, str]]:

@@ -17,6 +17,7 @@ from cozystack.cozypkg.session import Session
 from cozystack.cozypkg.world import STATE, World, look
 from cozystack.planner.comparison import measured_durations
 from cozystack.planner.progress import STATES, Progress, Standing, progress
+from cozystack.planner.sentences import did_you_mean
 
 _COLUMNS = (
     Column("NAME"),
@@ -58,7 +59,7 @@ def command(session: Session, names: tuple[str, ...], watch: bool, files: tuple[
     world = look(session, files, STATE)
     for name in names:
         if name not in world.packages:
-            raise CommandError(f"{world.origin} has no Package {name}")
+            raise CommandError(f"{world.origin} has no Package {name}{did_you_mean(name, world.packages)}")
     found = _progress(world, names)
     match output:
         case "json":
@@ -70,7 +71,7 @@ def command(session: Session, names: tuple[str, ...], watch: bool, files: tuple[
         case _:
             width = shutil.get_terminal_size((80, 24)).columns if session.stdout.isatty() else None
             lines = [summary(found), *_table(found.packages, _now(session), width)]
-            session.stdout.writelines(f"{line}\n" for line in lines)
+            session.write_lines(lines)
 
 
 def _progress(world: World, names: tuple[str, ...]) -> Progress:
@@ -79,7 +80,9 @@ def _progress(world: World, names: tuple[str, ...]) -> Progress:
         return found
     packages = tuple(each for each in found.packages if each.name in names)
     counts = {state: sum(each.state == state for each in packages) for state in STATES}
-    return msgspec.structs.replace(found, packages=packages, counts={state: count for state, count in counts.items() if count})
+    counts = {state: count for state, count in counts.items() if count}
+    # How long all the others take says nothing of these.
+    return msgspec.structs.replace(found, packages=packages, counts=counts, remaining=None)
 
 
 def _now(session: Session) -> float:

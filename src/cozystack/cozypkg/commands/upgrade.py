@@ -13,7 +13,6 @@ from typing import Any
 import click
 
 from cozystack.api import names as well_known
-from cozystack.api.flux import GitRepository, OCIRepository
 from cozystack.api.meta import Key
 from cozystack.api.resources import GIT_REPOSITORIES, OCI_REPOSITORIES, PACKAGE_SOURCES, PACKAGES
 from cozystack.cozypkg.errors import CommandError, Exit
@@ -21,9 +20,11 @@ from cozystack.cozypkg.options import Duration, cluster_options, dry_run_option,
 from cozystack.cozypkg.output import Column, Format, table_lines, write_json, write_yaml
 from cozystack.cozypkg.prompts import confirm
 from cozystack.cozypkg.session import MANAGER, Session
+from cozystack.cozypkg.upgrading import Upgrade, place_of, revision_of
 from cozystack.cozypkg.world import World, read_cluster
-from cozystack.cozypkg.writing import sentences, tick
+from cozystack.cozypkg.writing import one_line, sentences, tick
 from cozystack.kube import Client
+from cozystack.planner.sentences import did_you_mean
 
 _COLUMNS = (Column("REPOSITORY"), Column("NOW", shrinks=True), Column("TO", shrinks=True), Column("PACKAGES", shrinks=True))
 _KINDS = (PACKAGE_SOURCES, PACKAGES, OCI_REPOSITORIES, GIT_REPOSITORIES)
@@ -57,18 +58,22 @@ def command(
             session.tell(line)
         confirm(session, "Do you want to continue?", yes=yes)
         now = (session.clock.now() if session.clock is not None else datetime.now(UTC)).isoformat()
+        before = session.on_cluster(lambda client: _before(client, steps, now)) if wait else None
         session.on_cluster(lambda client: _write(client, session, steps, now))
         if output != "table":
             _print(session, steps, output, written=True)
-        if wait:
-            session.on_cluster(lambda client: _wait(client, session, steps, now, timeout))
+        if before is not None:
+            session.on_cluster(lambda client: _wait(client, session, before, timeout))
 
 
 def _steps(world: World, names: tuple[str, ...], to: str) -> list[dict[str, Any]]:
     """A step a repository: what is there, what will be, and all Packages that follow it."""
     absent = [name for name in names if name not in world.packages]
     if absent:
-        raise sentences([f"Package {name} is not installed" for name in absent])
+        raise sentences([f"Package {name} is not installed{did_you_mean(name, world.packages)}" for name in absent])
+    without = [name for name in sorted(names or world.packages) if not _has_source(world, name)]
+    if names and without:
+        raise sentences([f"Package {name} follows no repository: {_why_not(world, name)}" for name in without])
     users: dict[tuple[str, Key], list[str]] = {}
     for name in sorted(world.packages):
         source = world.sources.get(name)
@@ -79,19 +84,18 @@ def _steps(world: World, names: tuple[str, ...], to: str) -> list[dict[str, Any]
     if to and len(wanted) > 1:
         repositories = ", ".join(f"{kind} {key}" for kind, key in wanted)
         raise CommandError(f"--to is for one repository, and these are {len(wanted)}: {repositories}; name a package of one")
-    there = {(_kind(repository), repository.key): repository for repository in world.repositories}
+    there = {place_of(repository): repository for repository in world.repositories}
     steps = []
     for kind, key in sorted(wanted, key=str):
         repository = there.get((kind, key))
         if repository is None:
             raise CommandError(f"{kind} {key} is not there, which {users[kind, key][0]} comes from")
-        artifact = repository.status.artifact
         steps.append(
             {
                 "kind": kind,
                 "namespace": key.namespace,
                 "name": key.name,
-                "now": artifact.revision if artifact is not None else "",
+                "now": revision_of(repository),
                 "to": to,
                 "packages": users[kind, key],
                 "version": repository.metadata.resource_version,
@@ -100,8 +104,13 @@ def _steps(world: World, names: tuple[str, ...], to: str) -> list[dict[str, Any]
     return steps
 
 
-def _kind(repository: OCIRepository | GitRepository) -> str:
-    return "OCIRepository" if isinstance(repository, OCIRepository) else "GitRepository"
+def _has_source(world: World, name: str) -> bool:
+    source = world.sources.get(name)
+    return source is not None and source.spec.source_ref is not None
+
+
+def _why_not(world: World, name: str) -> str:
+    return "its PackageSource names none" if name in world.sources else f"there is no PackageSource {name}"
 
 
 def _table(steps: list[dict[str, Any]], session: Session) -> list[str]:
@@ -134,41 +143,46 @@ def _reference(kind: str, to: str) -> dict[str, Any]:
 
 
 async def _write(client: Client, session: Session, steps: list[dict[str, Any]], now: str) -> None:
-    from cozystack.kube.errors import Conflict, NotFound
+    """A dry run of everything comes first, so that a refusal changes nothing."""
+    from cozystack.kube.errors import ApiError, Conflict, NotFound, Unauthorized
 
     for dry_run in (True, False):
+        done: list[str] = []
         for step in steps:
             resource: Any = OCI_REPOSITORIES if step["kind"] == "OCIRepository" else GIT_REPOSITORIES
             patch: dict[str, Any] = {"metadata": {"annotations": {well_known.REQUESTED_AT_ANNOTATION: now}}}
             if step["to"]:
                 patch["metadata"]["resourceVersion"] = step["version"]
                 patch["spec"] = {"ref": _reference(step["kind"], step["to"])}
-            key = Key(step["namespace"], step["name"])
+            what = f"{step['kind']} {step['namespace']}/{step['name']}"
+            after = f"; changed before that: {', '.join(done)}" if done else "; nothing was changed"
             try:
-                await client.patch(resource, key, patch, manager=MANAGER, dry_run=dry_run)
+                await client.patch(resource, Key(step["namespace"], step["name"]), patch, manager=MANAGER, dry_run=dry_run)
             except (Conflict, NotFound) as error:
-                raise CommandError(f"{step['kind']} {key} has changed meanwhile; look again", code=Exit.MOVED) from error
+                raise CommandError(f"{what} has changed meanwhile{after}", code=Exit.MOVED) from error
+            except Unauthorized:
+                raise
+            except ApiError as error:
+                raise CommandError(f"{what} is refused: {one_line(error.message)}{after}") from error
             if not dry_run:
-                session.tell(f"{tick(session)} {'Changed' if step['to'] else 'Asked'} {step['kind']} {key}")
+                done.append(what)
+                session.tell(f"{tick(session)} {'Changed' if step['to'] else 'Asked'} {what}")
 
 
-async def _wait(client: Client, session: Session, steps: list[dict[str, Any]], now: str, timeout: float) -> None:
-    """First for the version, then for the Packages.
+async def _wait(client: Client, session: Session, upgrade: Upgrade, timeout: float) -> None:
+    from cozystack.cozypkg.upgrading import follow_upgrade
 
-    Until the charts are built from the new version, which takes a moment, a Package that runs the old one counts as ready.
-    """
-    from cozystack.cozypkg.waiting import follow, wait_for
-
-    def fetched(world: World) -> bool:
-        seen = {(_kind(each), each.key): each.status.last_handled_reconcile_at for each in world.repositories}
-        return all(seen.get((step["kind"], Key(step["namespace"], step["name"]))) == now for step in steps)
-
-    kinds = (OCI_REPOSITORIES, GIT_REPOSITORIES)
-    if not await follow(client, kinds, fetched, timeout=timeout):
-        raise CommandError("the time is over, and Flux has not fetched the version", code=Exit.TIMED_OUT)
-    packages = [name for step in steps for name in step["packages"]]
-    missing = await wait_for(client, packages, "ready", timeout=timeout, told=lambda name: session.tell(f"{name} is ready"))
-    for name, lacks in missing.items():
+    seen = await follow_upgrade(client, upgrade, timeout=timeout, told=lambda name: session.tell(f"{name} is ready"))
+    for name, lacks in seen.missing.items():
         session.tell(f"{name}: {lacks}")
-    if missing:
-        raise CommandError(f"the time is over, and {len(missing)} of {len(packages)} are not ready", code=Exit.TIMED_OUT)
+    if seen.missing:
+        raise CommandError(f"the time is over, and {seen.stage}", code=Exit.TIMED_OUT)
+
+
+async def _before(client: Client, steps: list[dict[str, Any]], now: str) -> Upgrade:
+    """What is there before anything is asked for."""
+    from cozystack.cozypkg.upgrading import starting_from
+
+    places = [(step["kind"], Key(step["namespace"], step["name"])) for step in steps]
+    packages = tuple(sorted({name for step in steps for name in step["packages"]}))
+    return await starting_from(client, places, now, packages)
