@@ -127,13 +127,6 @@ def not_served(resource: Resource[Any], origin: str = "the cluster") -> CommandE
     )
 
 
-def read_files(paths: Iterable[str], stdin: TextIO) -> World:
-    """The objects of files and folders; raises ``CommandError``, also for an object that is there twice."""
-    paths = list(paths)
-    world = World(", ".join("standard input" if path == "-" else path for path in paths), live=False)
-    for found in read_all(paths, stdin):
-        kind, name = type(found.object).__name__, found.object.metadata.name
-        first = world.places.setdefault((kind, name), found.place)
 def unknown(world: World, name: str) -> CommandError:
     """Nothing is called ``name``."""
     from cozystack.planner.sentences import did_you_mean
@@ -142,6 +135,13 @@ def unknown(world: World, name: str) -> CommandError:
     return CommandError(f"{world.origin} has neither a Package nor a PackageSource {name}{hint}")
 
 
+def read_files(paths: Iterable[str], stdin: TextIO) -> World:
+    """The objects of files and folders; raises ``CommandError``, also for an object that is there twice."""
+    paths = list(paths)
+    world = World(", ".join("standard input" if path == "-" else path for path in paths), live=False)
+    for found in read_all(paths, stdin):
+        kind, name = type(found.object).__name__, found.object.metadata.name
+        first = world.places.setdefault((kind, name), found.place)
         if first != found.place:
             raise CommandError(f"{found.place}: {kind} {name} is in {first} too")
         add(world, found.object)
