@@ -18,7 +18,7 @@ from cozystack.api import names, yaml
 from cozystack.api.resources import HELM_RELEASES
 from cozystack.cozypkg.errors import CommandError, Exit
 from cozystack.cozypkg.session import MANAGER
-from cozystack.cozypkg.writing import one_line, tick
+from cozystack.cozypkg.writing import tick
 
 if TYPE_CHECKING:
     from cozystack.api.flux import HelmRelease
@@ -115,7 +115,7 @@ async def roll_back(
             ) from error
         except HelmError as error:
             raise CommandError(
-                f"HelmRelease {release.key} is suspended, and could not be rolled back: {one_line(str(error))}"
+                f"HelmRelease {release.key} is suspended, and could not be rolled back: {" ".join(str(error).split())}"
             ) from error
         session.tell(f"{tick(session)} Rolled HelmRelease {release.key} back to revision {back.to}, as revision {back.now + 1}")
 
