@@ -114,9 +114,8 @@ async def roll_back(
                 f"HelmRelease {release.key} is being upgraded; it is suspended, so call this again when that has ended"
             ) from error
         except HelmError as error:
-            raise CommandError(
-                f"HelmRelease {release.key} is suspended, and could not be rolled back: {" ".join(str(error).split())}"
-            ) from error
+            says = " ".join(str(error).split())
+            raise CommandError(f"HelmRelease {release.key} is suspended, and could not be rolled back: {says}") from error
         session.tell(f"{tick(session)} Rolled HelmRelease {release.key} back to revision {back.to}, as revision {back.now + 1}")
 
 
