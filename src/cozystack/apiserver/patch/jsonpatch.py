@@ -1,10 +1,14 @@
-"""JSON Patch (RFC 6902)."""
+"""JSON Patch (RFC 6902), with the liberties of the library that Kubernetes uses.
+
+A field that is not there can be replaced, indexes may be negative, what a pointer has before its first slash is not looked at,
+an operation without a value means null.
+"""
 
 from __future__ import annotations
 
 import copy
 import re
-from typing import Any
+from typing import Any, Final
 
 from cozystack.apiserver.fields.sets import same
 
@@ -13,8 +17,8 @@ class PatchError(ValueError):
     """A patch that cannot be read, or cannot be applied to the object."""
 
 
-MOST_OPERATIONS = 10_000
-_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
+MOST_OPERATIONS: Final = 10_000
+_INDEX: Final = re.compile(r"[+-]?[0-9]{1,9}")
 
 
 def json_patch(document: Any, operations: Any) -> Any:
@@ -27,84 +31,86 @@ def json_patch(document: Any, operations: Any) -> Any:
     for number, operation in enumerate(operations):
         if not isinstance(operation, dict):
             raise PatchError(f"operation {number} is not an object")
-        document = _apply(document, operation, number)
+        document = _apply(document, operation)
     return document
 
 
-def _apply(document: Any, operation: dict[str, Any], number: int) -> Any:
-    kind = operation.get("op")
-    path = _pointer(operation.get("path"), number)
-    if kind in ("add", "replace", "test") and "value" not in operation:
-        raise PatchError(f"operation {number} ({kind}) has no value")
+def _apply(document: Any, operation: dict[str, Any]) -> Any:
+    kind, path, value = operation.get("op"), operation.get("path"), copy.deepcopy(operation.get("value"))
+    if kind == "replace" and path == "":
+        if not isinstance(value, dict | list):
+            raise PatchError("replace operation value must be object or array")
+        return value
+    if kind == "test" and path == "":
+        _test(document, value, "")
+        return document
     match kind:
         case "add":
-            return _add(document, path, copy.deepcopy(operation["value"]))
+            _add(*_place(document, path), value)
         case "remove":
-            return _remove(document, path)[0]
+            _remove(*_place(document, path))
         case "replace":
-            _get(document, path)
-            if not path:
-                return copy.deepcopy(operation["value"])
-            parent = _get(document, path[:-1])
-            parent[_index(parent, path[-1]) if isinstance(parent, list) else path[-1]] = copy.deepcopy(operation["value"])
-            return document
-        case "move":
-            source = _pointer(operation.get("from"), number)
-            document, value = _remove(document, source)
-            return _add(document, path, value)
-        case "copy":
-            return _add(document, path, copy.deepcopy(_get(document, _pointer(operation.get("from"), number))))
+            _replace(*_place(document, path), value)
         case "test":
-            if not same(_get(document, path), operation["value"]):
-                raise PatchError(f"testing value {operation['path']} failed")
-            return document
-    raise PatchError(f'operation {number} has the unknown op "{kind}"')
-
-
-def _pointer(text: Any, number: int) -> list[str]:
-    if not isinstance(text, str) or (text and not text.startswith("/")):
-        raise PatchError(f"operation {number} has no valid path")
-    return [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:]]
-
-
-def _get(document: Any, path: list[str]) -> Any:
-    for part in path:
-        if isinstance(document, dict):
-            if part not in document:
-                raise PatchError(f"the path /{'/'.join(path)} does not exist")
-            document = document[part]
-        elif isinstance(document, list):
-            document = document[_index(document, part)]
-        else:
-            raise PatchError(f"the path /{'/'.join(path)} does not exist")
+            _test(_get(*_place(document, path)), value, path)
+        case "move":
+            source, key = _place(document, operation.get("from"))
+            moved = _get(source, key)
+            _remove(source, key)
+            _add(*_place(document, path), moved)
+        case "copy":
+            copied = copy.deepcopy(_get(*_place(document, operation.get("from"))))
+            _add(*_place(document, path), copied)
+        case _:
+            raise PatchError(f"Unexpected kind: {kind}")
     return document
 
 
-def _index(items: list[Any], part: str, *, end: bool = False) -> int:
-    if end and part == "-":
-        return len(items)
-    if not _INDEX.fullmatch(part) or int(part) >= len(items) + end:
-        raise PatchError(f'"{part}" is no index of a list of {len(items)}')
-    return int(part)
+def _place(document: Any, pointer: Any) -> tuple[Any, str]:
+    """The container that a pointer leads to, and the last part of it."""
+    parts = pointer.split("/") if isinstance(pointer, str) else []
+    if len(parts) < 2:
+        raise PatchError(f"doc is missing path: {pointer}")
+    parts = [part.replace("~1", "/").replace("~0", "~") for part in parts[1:]]
+    for part in parts[:-1]:
+        document = _get(document, part)
+        if not isinstance(document, dict | list):
+            raise PatchError(f"doc is missing path: {pointer}")
+    return document, parts[-1]
 
 
-def _add(document: Any, path: list[str], value: Any) -> Any:
-    if not path:
-        return value
-    parent = _get(document, path[:-1])
-    if isinstance(parent, list):
-        parent.insert(_index(parent, path[-1], end=True), value)
-    elif isinstance(parent, dict):
-        parent[path[-1]] = value
+def _get(container: Any, key: str) -> Any:
+    """Nothing where a field is not there; an index has to be."""
+    return container.get(key) if isinstance(container, dict) else container[_index(container, key)]
+
+
+def _add(container: Any, key: str, value: Any) -> None:
+    if isinstance(container, dict):
+        container[key] = value
     else:
-        raise PatchError(f"the path /{'/'.join(path)} does not exist")
-    return document
+        container.insert(len(container) if key == "-" else _index(container, key, room=1), value)
 
 
-def _remove(document: Any, path: list[str]) -> tuple[Any, Any]:
-    value = _get(document, path)
-    if not path:
-        return None, value
-    parent = _get(document, path[:-1])
-    del parent[_index(parent, path[-1]) if isinstance(parent, list) else path[-1]]
-    return document, value
+def _remove(container: Any, key: str) -> None:
+    if isinstance(container, dict):
+        if key not in container:
+            raise PatchError(f"Unable to remove nonexistent key: {key}")
+        del container[key]
+    else:
+        del container[_index(container, key)]
+
+
+def _replace(container: Any, key: str, value: Any) -> None:
+    container[key if isinstance(container, dict) else _index(container, key)] = value
+
+
+def _test(found: Any, expected: Any, path: Any) -> None:
+    if not same(found, expected):
+        raise PatchError(f"testing value {path} failed")
+
+
+def _index(items: list[Any], part: str, *, room: int = 0) -> int:
+    size = len(items) + room
+    if not _INDEX.fullmatch(part) or not -size <= int(part) < size:
+        raise PatchError(f'"{part}" is no index of a list of {len(items)}')
+    return int(part) % size
