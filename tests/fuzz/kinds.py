@@ -50,7 +50,7 @@ METADATA: Final = Struct(
     {
         "labels": Map(_KEYS, _TEXT),
         "annotations": Map(("a", "b", "c/d"), _TEXT),
-        "finalizers": ListOf(Leaf(("e.com/a", "e.com/b", "e.com/c")), unique=True),
+        "finalizers": ListOf(Leaf(("e.com/a", "e.com/b", "e.com/c")), unique=True, least=1),
         "ownerReferences": ListOf(
             Struct(
                 {
@@ -64,6 +64,7 @@ METADATA: Final = Struct(
                 required=("apiVersion", "kind", "name", "uid"),
             ),
             keys=("uid",),
+            least=1,
             most=2,
         ),
     }

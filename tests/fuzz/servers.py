@@ -57,15 +57,15 @@ class Embedded:
 
 
 class Remote:
-    """A server somewhere else."""
+    """A server somewhere else. In a ``hurry`` it does not wait for the next second, so that times cannot be told apart."""
 
-    def __init__(self, api: Api, *, hurry: bool = False) -> None:
+    def __init__(self, api: Api) -> None:
         self.seconds: list[int] = []
+        self.hurry = False
         self._api = api
-        self._hurry = hurry
 
     async def turn(self) -> None:
-        if not self._hurry:
+        if not self.hurry:
             # A second of its own for each turn, so that it can be told from times in which it was.
             now = time.time()
             await asyncio.sleep(int(now) + 1.02 - now)
@@ -78,9 +78,9 @@ class Remote:
 
 
 @asynccontextmanager
-async def remote(url: str, token: str, *, hurry: bool = False) -> AsyncIterator[Remote]:
+async def remote(url: str, token: str) -> AsyncIterator[Remote]:
     async with client(url, token) as api:
-        yield Remote(api, hurry=hurry)
+        yield Remote(api)
 
 
 async def furnish(server: Server) -> None:

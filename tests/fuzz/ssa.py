@@ -12,7 +12,7 @@ import asyncio
 import itertools
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -22,14 +22,16 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from fuzz.compare import Finding, finding
 from fuzz.draw import story
 from fuzz.play import play
-from fuzz.servers import Embedded, Server, furnish, remote
+from fuzz.servers import Embedded, Remote, Server, furnish, remote
 from fuzz.shrink import shrunk
 from fuzz.story import Story
 
 _names = itertools.count()
 
 
-async def compare(ours: Server, real: Server, stories: Sequence[Story], *, tag: str, times: bool) -> list[Finding | None]:
+async def compare(ours: Server, real: Remote, stories: Sequence[Story], *, tag: str, times: bool) -> list[Finding | None]:
+    """What is first found different in each story. Without ``times`` it does not wait for a second of its own for each turn."""
+    real.hurry = not times
     names = [f"{tag}{next(_names)}z" for _ in stories]
     left, right = await asyncio.gather(play(ours, stories, names, times=times), play(real, stories, names, times=times))
     return [finding(*each) for each in zip(stories, left, right, strict=True)]
@@ -41,7 +43,7 @@ async def main(arguments: Sequence[str] | None = None) -> int:
     tag = f"x{int(asyncio.get_running_loop().time() * 1000) % 10**8:x}-"
     seeds = range(options.first, options.last)
     found: dict[str, list[tuple[int, Finding]]] = defaultdict(list)
-    async with remote(running["url"], running["token"], hurry=options.hurry) as real:
+    async with remote(running["url"], running["token"]) as real:
         ours = Embedded()
         await furnish(ours)
         await furnish(real)
@@ -55,15 +57,17 @@ async def main(arguments: Sequence[str] | None = None) -> int:
         for signature, cases in sorted(found.items(), key=lambda item: -len(item[1])):
             seed, shown = min(cases, key=lambda case: len(msgspec.json.encode(case[1].story)))
             if options.shrink:
-
-                async def again(stories: Sequence[Story]) -> list[Finding | None]:
-                    return await compare(ours, real, stories, tag=tag, times=not options.hurry)
-
-                shown = await shrunk(shown, again)
+                shown = await _shrunk(shown, lambda stories, times: compare(ours, real, stories, tag=tag, times=times))
             others = " ".join(str(number) for number, _ in cases[:12])
             _say(f"\n=== {len(cases)} times: {signature}\n    seeds {others}; shown: {seed}")
             _show(shown)
     return 1 if found else 0
+
+
+async def _shrunk(found: Finding, play_again: Callable[[Sequence[Story], bool], Awaitable[list[Finding | None]]]) -> Finding:
+    """In a hurry, unless it is about times."""
+    times = (await play_again([found.story], False))[0] is None
+    return await shrunk(found, lambda stories: play_again(stories, times))
 
 
 def _show(shown: Finding) -> None:

@@ -6,6 +6,7 @@ says is the same for each, but for an update: it edits what the server has, as c
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import msgspec
@@ -45,8 +46,8 @@ def edited(obj: Obj, edits: list[list[Any]]) -> Obj:
     copied: Obj = msgspec.json.decode(msgspec.json.encode(obj))
     for what, path, *value in edits:
         at: Any = copied
-        for name in path[:-1]:
-            at = _child(at, name)
+        for name, following in itertools.pairwise(path):
+            at = _child(at, name, [] if isinstance(following, int) else {})
         last = path[-1]
         if what == "unset":
             if isinstance(at, dict):
@@ -60,9 +61,9 @@ def edited(obj: Obj, edits: list[list[Any]]) -> Obj:
     return copied
 
 
-def _child(at: Any, name: Any) -> Any:
+def _child(at: Any, name: Any, otherwise: Any) -> Any:
     if isinstance(at, dict) and isinstance(name, str):
-        return at.setdefault(name, {})
+        return at.setdefault(name, otherwise)
     if isinstance(at, list) and isinstance(name, int) and name < len(at):
         return at[name]
     return None
