@@ -26,7 +26,10 @@ def allocate(service: Obj, others: Iterable[Obj]) -> None:
     wants_ports = bool(ports) and (
         kind == "NodePort" or (kind == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts", True))
     )
-    if not wants_address and not wants_ports:
+    wants_check = (
+        kind == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local" and not spec.get("healthCheckNodePort")
+    )
+    if not wants_address and not wants_ports and not wants_check:
         return
     addresses, taken = _taken(others)
     name = (service["metadata"].get("namespace", ""), service["metadata"]["name"])
@@ -38,6 +41,9 @@ def allocate(service: Obj, others: Iterable[Obj]) -> None:
         for port in ports:
             port["nodePort"] = _free(_seed(*name, str(port.get("port"))), _NODE_PORTS, taken)
             taken.add(port["nodePort"])
+    if wants_check:
+        taken |= {port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")}
+        spec["healthCheckNodePort"] = _free(_seed(*name, "health"), _NODE_PORTS, taken)
 
 
 def _taken(services: Iterable[Obj]) -> tuple[set[str], set[int]]:
@@ -47,6 +53,7 @@ def _taken(services: Iterable[Obj]) -> tuple[set[str], set[int]]:
         spec = service.get("spec") or {}
         addresses.add(spec.get("clusterIP", ""))
         ports |= {port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")}
+        ports.add(spec.get("healthCheckNodePort", 0))
     return addresses, ports
 
 

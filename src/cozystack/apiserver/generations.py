@@ -12,6 +12,7 @@ Obj = dict[str, Any]
 _BUILTIN: Final = frozenset(
     {
         ("", "Pod"),
+        ("", "PodTemplate"),
         ("", "ReplicationController"),
         ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"),
         ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding"),
@@ -24,6 +25,7 @@ _BUILTIN: Final = frozenset(
         ("apps", "Deployment"),
         ("apps", "ReplicaSet"),
         ("apps", "StatefulSet"),
+        ("autoscaling", "HorizontalPodAutoscaler"),
         ("batch", "CronJob"),
         ("batch", "Job"),
         ("discovery.k8s.io", "EndpointSlice"),

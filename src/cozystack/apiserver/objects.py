@@ -17,16 +17,17 @@ from typing import Any, Final
 import msgspec
 
 from cozystack.api.time import format_time
-from cozystack.apiserver import addresses, crds, deletion, errors, fields, rules
+from cozystack.apiserver import addresses, crds, deletion, errors, fields, golang, rules
 from cozystack.apiserver.cel import policies
 from cozystack.apiserver.cel.rules import NOWHERE, Validator, evaluate
 from cozystack.apiserver.cel.typing import types_of
 from cozystack.apiserver.conversion import converted
-from cozystack.apiserver.defaults import default, status_of
+from cozystack.apiserver.defaults import default
 from cozystack.apiserver.deletion import DeleteOptions
 from cozystack.apiserver.fields.sets import same
 from cozystack.apiserver.generations import has_generation, is_new_generation
 from cozystack.apiserver.patch import PatchError, json_patch, merge_patch, strategic_merge_patch
+from cozystack.apiserver.preparing import prepare_change, prepare_new
 from cozystack.apiserver.resets import resets, with_status_of
 from cozystack.apiserver.resources import Registry, ResourceInfo
 from cozystack.apiserver.schema import FieldError, apply_defaults, prune, unknown_fields, validate, validate_change
@@ -42,6 +43,8 @@ MOST_BYTES: Final = 3 * 1024 * 1024
 _BLOCKING: Final = frozenset(("Unsupported value", "Required value", "Too long", "Too many"))
 _RANDOM_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 _LONGEST_PREFIX: Final = 58
+_SCHEME: Final = "pkg/runtime/scheme.go:111"
+"""Where Kubernetes says that a kind is not known."""
 # The server alone sets these.
 _OWN_METADATA: Final = (
     "uid",
@@ -164,7 +167,7 @@ class Objects:
             metadata["generation"] = 1
         if info.has_status and (info.group, info.kind) not in _BORN_WITH_STATUS:
             obj.pop("status", None)
-        obj = self._shaped(info, obj)
+        obj = self._shaped(info, obj, None, typed=not applied)
         self._check(info, obj, None, options.warnings)
         name = metadata["name"]
         if self.find(info, namespace, name) is not None:
@@ -233,7 +236,7 @@ class Objects:
 
     def apply(self, info: ResourceInfo, namespace: str, name: str, applied: Obj, options: WriteOptions) -> tuple[Obj, bool]:
         """Server-side apply; the object and whether it is new; raises ``ApiError``."""
-        applied = self._addressed(info, namespace, applied)
+        applied = self._addressed(info, namespace, self._of_kind(info, applied))
         metadata = applied["metadata"]
         if metadata.get("managedFields"):
             raise errors.bad_request("metadata.managedFields must be nil")
@@ -294,7 +297,7 @@ class Objects:
         new = fields.update(
             info.schema,
             prepared,
-            self._shaped(info, new) if not options.subresource else new,
+            self._shaped(info, new, old.object if old is not None else None) if not options.subresource else new,
             manager=options.manager,
             time=self.now(),
             api_version=info.api_version,
@@ -355,7 +358,10 @@ class Objects:
     # The parts of a write
 
     def _received(self, info: ResourceInfo, namespace: str, obj: Any, options: WriteOptions) -> Obj:
-        """``obj`` as a client sent it, without what its kind does not know; raises ``ApiError``."""
+        """``obj`` as a client sent it, in the form that its kind gives it; raises ``ApiError`` when it cannot have that."""
+        obj = self._of_kind(info, obj)
+        if not info.custom:
+            obj = self._typed(info, _fresh(obj))
         obj = self._addressed(info, namespace, obj)
         _tidy(obj["metadata"])
         if options.field_validation != "Ignore":
@@ -369,17 +375,30 @@ class Objects:
             options.warnings += [f'unknown field "{path}"' for path in unknown]
         return prune(info.schema, obj)  # type: ignore[no-any-return]
 
-    def _addressed(self, info: ResourceInfo, namespace: str, sent: Any) -> Obj:
-        """What was ``sent``, with what the URL says; raises ``ApiError`` when the two disagree."""
+    def _of_kind(self, info: ResourceInfo, sent: Any) -> Obj:
+        """What was ``sent``, which is of the kind that the URL says; raises ``ApiError`` when it is not."""
         if not isinstance(sent, dict):
             raise errors.bad_request("the body is not an object")
-        obj: Obj = {"apiVersion": info.api_version, "kind": info.kind, **sent}
-        if obj["apiVersion"] != info.api_version:
-            raise errors.bad_request(
-                f"the API version in the data ({obj['apiVersion']}) does not match the expected one ({info.api_version})"
-            )
-        if obj["kind"] != info.kind:
+        said = {"apiVersion": sent.get("apiVersion") or info.api_version, "kind": sent.get("kind") or info.kind}
+        obj: Obj = {**said, **sent, **said}
+        if obj["kind"] == info.kind and obj["apiVersion"] == info.api_version:
+            return obj
+        if info.custom:
+            if obj["apiVersion"] != info.api_version:
+                raise errors.bad_request(
+                    f"the API version in the data ({obj['apiVersion']}) does not match the expected one ({info.api_version})"
+                )
             raise errors.bad_request(f"the kind in the data ({obj['kind']}) does not match the expected kind ({info.kind})")
+        group, _, version = obj["apiVersion"].rpartition("/")
+        other = self.registry.by_kind(group, version, obj["kind"])
+        if other is not None and not other.custom:
+            why = f"converting ({version}.{other.kind}) to ({_package(info.group)}.{info.kind}): unknown conversion"
+        else:
+            why = f'no kind "{obj["kind"]}" is registered for version "{obj["apiVersion"]}" in scheme "{_SCHEME}"'
+        raise errors.bad_request(f'{obj["kind"]} in version "{version}" cannot be handled as a {info.kind}: {why}')
+
+    def _addressed(self, info: ResourceInfo, namespace: str, obj: Obj) -> Obj:
+        """``obj`` with what the URL says; raises ``ApiError`` when the two disagree."""
         if not isinstance(obj.setdefault("metadata", {}), dict):
             raise errors.bad_request("metadata is not an object")
         metadata = obj["metadata"] = dict(obj["metadata"])
@@ -392,19 +411,38 @@ class Objects:
             metadata.pop("namespace", None)
         return obj
 
-    def _shaped(self, info: ResourceInfo, obj: Obj) -> Obj:
-        """With defaults."""
+    def _shaped(self, info: ResourceInfo, obj: Obj, old: Obj | None, *, typed: bool = True) -> Obj:
+        """With defaults, and ready to be judged; raises ``ApiError``.
+
+        ``typed``: whether it has the form of its types already, and shares nothing with others."""
         if info.custom:
             return apply_defaults(info.schema, obj)  # type: ignore[no-any-return]
-        problems = [error for error in validate(info.schema, obj) if "must be of type" in error.message]
-        if problems:
-            raise errors.bad_request(
-                f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: {problems[0]}'
-            )
-        obj = _fresh(obj)
+        if not typed:
+            obj = self._typed(info, _fresh(obj))
         default(info.group, info.kind, obj)
+        if old is None:
+            prepare_new(info.group, info.kind, obj, self.now())
+        else:
+            prepare_change(info.group, info.kind, obj, old)
         if info.group == "" and info.kind == "Service":
             addresses.allocate(obj, [stored.object for stored in self.storage.objects(info.storage_key)])
+        if info.go is not None:
+            info.go[1].fill(obj)
+        return obj
+
+    def _typed(self, info: ResourceInfo, obj: Obj) -> Obj:
+        """``obj``, of a built-in kind, in the form that its types give it, in place; raises ``ApiError``."""
+        if info.go is None:
+            problems = (str(error) for error in validate(info.schema, obj) if "must be of type" in error.message)
+            why = next(problems, "")
+        else:
+            try:
+                golang.read(info.go[0], obj)
+                return obj
+            except golang.WrongType as error:
+                why = str(error)
+        if why:
+            raise errors.bad_request(f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: {why}')
         return obj
 
     def _check(self, info: ResourceInfo, obj: Obj, old: Obj | None, warnings: list[str]) -> None:
@@ -468,8 +506,10 @@ class Objects:
                 metadata.pop(key, None)
         if options.subresource == "status":
             new = with_status_of(info, before, new)
-            if "status" in new:
-                new["status"] = status_of(info.group, info.kind, new["status"])
+            if info.go is not None:
+                if applied:
+                    new = {**new, **self._typed(info, _fresh({"status": new.get("status")}))}
+                info.go[1].fill_one(new, "status")
         elif info.has_status:
             new = dict(new)
             if "status" in before:
@@ -477,7 +517,7 @@ class Objects:
             else:
                 new.pop("status", None)
         if options.subresource == "":
-            new = self._shaped(info, new)
+            new = self._shaped(info, new, before, typed=not applied)
         elif info.custom:
             new = apply_defaults(info.schema, new)
         if not applied:
@@ -581,6 +621,11 @@ def _tidy(metadata: Obj) -> None:
     for name in ("labels", "annotations", "ownerReferences", "finalizers"):
         if name in metadata and not metadata[name]:
             del metadata[name]
+
+
+def _package(group: str) -> str:
+    """The package in which Go has the kinds of a group."""
+    return "core" if group in ("", "events.k8s.io") else group.partition(".")[0]
 
 
 def _fresh(obj: Obj) -> Obj:

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from cozystack.apiserver.cel.rules import Validator, has_rules, validator
+from cozystack.apiserver.golang import Filling, Shape, filling, shape_of
 from cozystack.apiserver.schema import ANY, Schema, from_crd, from_openapi
 
 _STORED_ELSEWHERE: Final = {("events.k8s.io", "events"): "/events"}
@@ -48,6 +49,7 @@ class ResourceInfo:
     _loader: SchemaLoader | None = None
     _schema: Schema | None = None
     _rules: Validator | None = None
+    _go: tuple[Shape, Filling] | None = None
 
     api_version: str = ""
     storage_key: str = ""
@@ -69,6 +71,15 @@ class ResourceInfo:
         if self._schema is None:
             self._schema = self._loader() if self._loader is not None else ANY
         return self._schema
+
+    @property
+    def go(self) -> tuple[Shape, Filling] | None:
+        """The Go type of a built-in kind, and what is to be filled in of it; nothing for other kinds, and for definitions."""
+        if self._go is None and not self.custom:
+            shape = shape_of(self.api_version, self.kind)
+            if shape is not None:
+                self._go = shape, filling(shape, self.schema)
+        return self._go
 
     @property
     def rules(self) -> Validator | None:

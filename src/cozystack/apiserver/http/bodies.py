@@ -70,6 +70,9 @@ def read_object(request: Request, kind: str, *, custom: bool = False) -> Read:
                 return Read({})
             if not isinstance(found.value, dict):
                 raise NotRead(f"json: cannot unmarshal {_go_type(found.value)} into Go value of type {_HEAD}")
+            for name, said in found.value.items():
+                if name in ("apiVersion", "kind") and not isinstance(said, str | None):
+                    raise NotRead(f"json: cannot unmarshal {_go_type(said)} into Go struct field .{name} of type string")
             return found
     except NotRead as error:
         raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {error}", body) from error

@@ -1,0 +1,96 @@
+"""What Go writes although nobody has set it: structs that are no pointers, and zeros that are not left out.
+
+``Filling`` is made once for a kind, of its shape and of the defaults that its schema tells; it looks only where something may
+be missing, so a kind without such fields costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from cozystack.apiserver.golang.shapes import Member, Shape
+from cozystack.apiserver.schema import Schema
+from cozystack.apiserver.schema.model import MISSING
+
+Obj = dict[str, Any]
+
+_ZEROS: Final[dict[str, Any]] = {
+    "string": "",
+    "bool": False,
+    "int": 0,
+    "quantity": "0",
+    "intOrString": 0,
+    "struct": {},
+}
+
+
+class Filling:
+    """What is missing in the JSON of a struct, and below it."""
+
+    __slots__ = ("_below", "_missing")
+
+    def __init__(self) -> None:
+        self._missing: dict[str, Any] = {}
+        self._below: list[tuple[str, str, Filling]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._missing or self._below)
+
+    def fill(self, value: Obj) -> None:
+        """Add what Go would write, in place."""
+        for name, zero in self._missing.items():
+            if name not in value:
+                value[name] = {} if type(zero) is dict else zero
+        for name, many, filling in self._below:
+            item = value.get(name)
+            if item is None:
+                continue
+            if not many:
+                filling.fill(item)
+            else:
+                for each in item if many == "list" else item.values():
+                    filling.fill(each)
+
+    def fill_one(self, value: Obj, name: str) -> None:
+        """The same for one member alone."""
+        if name in self._missing and name not in value:
+            value[name] = {} if type(self._missing[name]) is dict else self._missing[name]
+        for below, many, filling in self._below:
+            if below == name and not many and value.get(name) is not None:
+                filling.fill(value[name])
+
+
+def filling(shape: Shape, schema: Schema) -> Filling:
+    """The filling of a shape, with the defaults of its schema."""
+    return _filling(shape, schema, {})
+
+
+def _filling(shape: Shape, schema: Schema, known: dict[Shape, Filling]) -> Filling:
+    found = known.get(shape)
+    if found is not None:
+        return found
+    found = known[shape] = Filling()
+    for name, member in shape.members.items():
+        child = schema.properties.get(name) if schema.properties else None
+        if member.code == "struct" and member.shape is not None and name != "metadata":
+            below = (child.items if member.many == "list" else child.additional if member.many else child) if child else None
+            inner = _filling(member.shape, below if below is not None else Schema(), known)
+            if inner:
+                found._below.append((name, member.many, inner))
+        zero = _zero(member, child)
+        # What must be there and is not is for others to say.
+        if zero is not MISSING and (zero is not None or name not in schema.required):
+            found._missing[name] = zero
+    return found
+
+
+def _zero(member: Member, schema: Schema | None) -> Any:
+    """What Go writes for a field that is not there, or ``MISSING``."""
+    told = schema.default if schema is not None else MISSING
+    if isinstance(told, str | int | float) and (told or member.pointer):
+        return told
+    if member.omitted:
+        return MISSING
+    if member.pointer or member.many or member.code in ("time", "microTime", "bytes", "raw"):
+        return None
+    return _ZEROS.get(member.code, MISSING)
