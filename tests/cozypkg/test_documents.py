@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cozystack.cozypkg.documents import Place, parse, read_all
 from cozystack.cozypkg.errors import CommandError
+from cozystack.cozypkg.session import Session
 
 A = "apiVersion: cozystack.io/v1alpha1\nkind: Package\nmetadata: {name: a}\n"
 B = "apiVersion: cozystack.io/v1alpha1\nkind: PackageSource\nmetadata: {name: b}\n"
@@ -85,26 +88,70 @@ def test_a_folder_is_walked_in_order_and_a_file_is_read_whatever_it_is_called(tm
     (tmp_path / "b" / "c.yml").write_text(A)
     (tmp_path / "a.yaml").write_text(B)
     (tmp_path / "z.txt").write_text(A)
-    assert [found.place for found in read_all([str(tmp_path)], io.StringIO())] == [
+    assert [found.place for found in read_all([str(tmp_path)], io.StringIO().read)] == [
         Place(f"{tmp_path}/a.yaml", 1),
         Place(f"{tmp_path}/b/c.yml", 1),
     ]
-    (found,) = read_all([f"{tmp_path}/z.txt"], io.StringIO())
+    (found,) = read_all([f"{tmp_path}/z.txt"], io.StringIO().read)
     assert str(found.place) == f"{tmp_path}/z.txt:1"
 
 
 def test_standard_input_is_a_dash() -> None:
     """cozypkg-F3"""
-    (found,) = read_all(["-"], io.StringIO(A))
+    (found,) = read_all(["-"], io.StringIO(A).read)
     assert str(found.place) == "standard input:1"
-    broken = io.TextIOWrapper(io.BytesIO(b"ab\xff"), encoding="utf-8")
+    session = Session(stdin=io.TextIOWrapper(io.BytesIO(b"ab\xff"), encoding="latin-1"))
     with pytest.raises(CommandError, match=r"^standard input: byte 3 is no UTF-8$"):
-        read_all(["-"], broken)
+        read_all(["-"], session.standard_input)
+
+
+def test_standard_input_can_be_named_once() -> None:
+    with pytest.raises(CommandError, match=r"^standard input is named twice, and can be read once$"):
+        read_all(["-", "-"], Session(stdin=io.StringIO(A)).standard_input)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda path: path.touch(), "FILE holds no Package and no PackageSource"),
+        (lambda path: path.write_text("# nothing\n---\n---\n"), "FILE holds no Package and no PackageSource"),
+        (lambda path: path.mkdir(), "FILE holds no YAML files"),
+        (
+            lambda path: path.write_bytes(b"\x7fELF\x00\x01"),
+            "FILE: unacceptable character #x007f: control characters are not allowed",
+        ),
+        (lambda path: path.symlink_to(path), "FILE: too many levels of symbolic links"),
+        (
+            lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY), 65 << 20),
+            "FILE holds more than 64 MiB: that is no file with Packages",
+        ),
+        (lambda path: path.symlink_to("/dev/zero"), "FILE holds more than 64 MiB: that is no file with Packages"),
+    ],
+)
+def test_a_path_without_objects_is_one_sentence(make: Callable[[Path], object], says: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    make(path)
+    with pytest.raises(CommandError) as error:
+        read_all([str(path)], io.StringIO().read)
+    assert str(error.value) == says.replace("FILE", str(path))
+
+
+def test_a_name_that_no_file_can_have_is_one_sentence() -> None:
+    with pytest.raises(CommandError, match=r"^'a\\x00b' is no name of a file: embedded null byte$"):
+        read_all(["a\0b"], io.StringIO().read)
+
+
+def test_charts_in_a_folder_are_no_objects(tmp_path: Path) -> None:
+    (tmp_path / "web" / "templates").mkdir(parents=True)
+    (tmp_path / "web" / "Chart.yaml").write_text("name: web\n")
+    (tmp_path / "web" / "templates" / "pod.yaml").write_text("kind: {{ .Values.kind }}\n")
+    (tmp_path / "a.yaml").write_text(A)
+    assert [found.object.metadata.name for found in read_all([str(tmp_path)], io.StringIO().read)] == ["a"]
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"/gone: no such file or directory$"):
-        read_all([str(tmp_path / "gone")], io.StringIO())
+        read_all([str(tmp_path / "gone")], io.StringIO().read)
     (tmp_path / "dangling.yaml").symlink_to(tmp_path / "gone")
     with pytest.raises(CommandError, match=r"/dangling.yaml: no such file or directory$"):
-        read_all([str(tmp_path)], io.StringIO())
+        read_all([str(tmp_path)], io.StringIO().read)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -88,6 +89,12 @@ def test_warnings_fail_only_when_asked_to() -> None:
     assert lint(text, "--fail-on", "warning").code == 2
 
 
+def test_what_is_too_low_to_be_shown_fails_all_the_same() -> None:
+    twice = SOUND.replace("    - name: default", "    - {name: default}\n    - name: default")
+    assert lint(twice, "--level", "error").both == "no faults; 1 below this level\nexit code 0\n"
+    assert lint(twice, "--level", "error", "--fail-on", "warning").both == "no faults; 1 below this level\nexit code 2\n"
+
+
 def test_github_shows_a_fault_in_the_file() -> None:
     assert lint(SOUND.replace("system/net", "''"), "--format", "github").out == (
         "::error file=standard input,line=10,col=17,title=CZ202 invalid-path::"
@@ -119,11 +126,10 @@ def test_a_file_that_is_not_there_is_named() -> None:
 
 def test_our_own_repository_has_no_errors_and_no_warnings(tmp_path: Path) -> None:
     result = call("lint", PACKAGES, "--level", "warning", env={"XDG_CACHE_HOME": str(tmp_path)})
-    assert result.out == "no faults\n"
+    assert re.fullmatch(r"no faults; \d+ below this level\n", result.out)
     # Once more: nothing is rendered again.
-    assert (
-        call("lint", PACKAGES, "--level", "warning", env={"XDG_CACHE_HOME": str(tmp_path)}).both == "no faults\nexit code 0\n"
-    )
+    again = call("lint", PACKAGES, "--level", "warning", env={"XDG_CACHE_HOME": str(tmp_path)})
+    assert again.both == f"{result.out}exit code 0\n"
 
 
 def test_broken_charts_are_named_with_the_component_that_uses_them(tmp_path: Path) -> None:

@@ -91,7 +91,43 @@ def test_references_are_checked_before_anything_is_done(args: tuple[str, ...], s
     assert says in result.err
 
 
+OF_SOMEBODY = {
+    "sources/anvil.yaml": """\
+apiVersion: cozystack.io/v1alpha1
+kind: PackageSource
+metadata: {name: acme.anvil}
+spec:
+  sourceRef: {kind: OCIRepository, name: acme, namespace: cozy-system}
+  variants:
+    - {name: default, components: [{name: anvil, path: charts/anvil, install: {namespace: acme-anvil}}]}
+""",
+    "charts/anvil/Chart.yaml": "apiVersion: v2\nname: anvil\nversion: 0.0.0\n",
+    "charts/anvil/templates/anvil.yaml": "kind: ConfigMap\napiVersion: v1\nmetadata: {name: {{ .Release.Name }}}\n",
+}
+
+
+def test_a_repository_of_somebody_else_needs_no_platform(registry: str, tmp_path: Path) -> None:
+    """Charts are what is pushed; PackageSources stand wherever they like, also in another repository."""
+    folder = tmp_path / "acme"
+    for path, text in OF_SOMEBODY.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    reference = f"oci://{registry}/acme:v1"
+    pushed = call("push", folder, reference)
+    assert pushed.code == 0
+    assert (
+        call("verify", reference, "--against", folder).both
+        == f"{pushed.out.strip()}: 3 files, as they should be\nexit code 0\n"
+    )
+    assert call("list", "-f", folder, "-o", "name").both == "acme.anvil\nexit code 0\n"
+    linted = call("lint", folder, env={"XDG_CACHE_HOME": str(tmp_path / "cache")})
+    assert linted.both == "no faults\nrendering 1 of 1 releases\nexit code 0\n"
+    (folder / "sources/anvil.yaml").unlink()
+    assert call("push", folder, f"oci://{registry}/acme:v2").code == 0
+    assert call("lint", folder).both == f"cozypkg: {folder} holds charts, and no PackageSource that names one\nexit code 1\n"
+
+
 def test_only_a_package_repository_is_pushed(tmp_path: Path) -> None:
     result = call("push", tmp_path, "oci://127.0.0.1:1/acme:v1")
     assert result.code == 1
-    assert "is not a package repository" in result.err
+    assert result.err == f"cozypkg: {tmp_path} is not a package repository: there is no folder with a Chart.yaml in it\n"

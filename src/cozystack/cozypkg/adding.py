@@ -145,7 +145,7 @@ def read_request(session: Session, names: Iterable[str], variants: Iterable[str]
         if not equals or not name or not variant:
             raise CommandError(f'--variant is NAME=VARIANT, not "{text}"')
         _ask_for(request, name, variant)
-    request.found = _unlike(read_all(files, session.stdin))
+    request.found = _unlike(read_all(files, session.standard_input))
     request.roots += (each.object.metadata.name for each in request.found)
     request.roots = list(dict.fromkeys(request.roots))
     if not request.roots:
@@ -174,7 +174,7 @@ def _unlike(found: list[Found]) -> list[Found]:
 def world_for(session: Session, offline: str) -> World:
     """The cluster, or the file or folder that stands in its place."""
     if offline:
-        return read_files([offline], session.stdin)
+        return read_files([offline], session.standard_input)
     return session.on_cluster(read_cluster)
 
 

@@ -23,10 +23,10 @@ from cozystack.api import names
 from cozystack.api.cozystack import Component, PackageSource, Variant
 from cozystack.api.meta import Key
 from cozystack.cozypkg.checking import ordered, read
+from cozystack.cozypkg.errors import CommandError
 from cozystack.cozypkg.planning import secret_values
 from cozystack.cozypkg.repository import (
     PLATFORM,
-    SOURCES,
     Renderer,
     RenderError,
     Repository,
@@ -68,15 +68,9 @@ async def check_repository(
 ) -> list[Finding]:
     """The findings of a package repository; ``cache`` is a folder for what was found in charts; raises ``CommandError``."""
     repository = open_folder(Path(origin))
-    prefix = f"{SOURCES}/"
-    found = read(
-        (
-            (repository.place(path), repository.files[path])
-            for path in sorted(repository.files)
-            if path.startswith(prefix) and path.endswith((".yaml", ".yml"))
-        ),
-        templates=True,
-    )
+    found = read(((repository.place(path), repository.files[path]) for path in repository.manifests()), templates=True)
+    if not found.world.sources and not found.findings:
+        raise CommandError(f"{origin} holds charts, and no PackageSource that names one")
     findings = list(found.findings)
     findings += lint(found.world.catalogue())
     findings += _chart_files(repository, found.world.sources)

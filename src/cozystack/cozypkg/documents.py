@@ -1,17 +1,17 @@
 """YAML files, folders and standard input as objects, each with the file and line where it starts.
 
-A folder is walked in lexical order for ``.yaml`` and ``.yml``; a file is read whatever it is called; ``-`` is standard input.
-Streams are split by a YAML parser, so a ruler in a comment or a certificate splits nothing (cozypkg-F1). What is neither a
-Package nor a PackageSource, nor a list of them, is an error that names its place (cozypkg-F2).
+A folder is walked in lexical order for ``.yaml`` and ``.yml``, past the charts in it; a file is read whatever it is called;
+``-`` is standard input. Streams are split by a YAML parser, so a ruler in a comment or a certificate splits nothing
+(cozypkg-F1). What is neither a Package nor a PackageSource, nor a list of them, is an error that names its place (cozypkg-F2).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -23,6 +23,10 @@ Wanted: TypeAlias = Package | PackageSource
 
 SOURCES = Path("core/platform/sources")
 """Where a package repository has its PackageSources; of such a folder nothing else is read, the rest being charts."""
+
+CHART = "Chart.yaml"
+_MOST_BYTES = 64 << 20
+"""Of one file. What a thousand clusters hold is a tenth of it, and a device never ends."""
 
 _TYPES: dict[str, type[Package] | type[PackageSource]] = {"Package": Package, "PackageSource": PackageSource}
 
@@ -47,41 +51,76 @@ class Found:
     value: dict[str, Any]
 
 
-def read_all(paths: Iterable[str], stdin: TextIO) -> list[Found]:
-    """Every object of the paths, in order; raises ``CommandError`` at the first that cannot be one."""
+def read_all(paths: Iterable[str], stdin: Callable[[], str]) -> list[Found]:
+    """Every object of the paths, in order; raises ``CommandError`` at the first that cannot be one.
+
+    ``stdin`` gives what standard input holds. A path without any object is an error: it was meant to hold something.
+    """
+    found: list[Found] = []
+    for path in paths:
+        of_path = list(_read(path, stdin))
+        if not of_path:
+            raise CommandError(f"{'standard input' if path == '-' else path} holds no Package and no PackageSource")
+        found += of_path
+    return found
+
+
+def read_some(paths: Iterable[str], stdin: Callable[[], str]) -> list[Found]:
+    """The same for paths that stand for a world, which may be empty."""
     return [found for path in paths for found in _read(path, stdin)]
 
 
-def _read(path: str, stdin: TextIO) -> Iterator[Found]:
+def _read(path: str, stdin: Callable[[], str]) -> Iterator[Found]:
     if path == "-":
-        try:
-            text = stdin.read()
-        except UnicodeDecodeError as error:
-            raise CommandError(f"standard input: byte {error.start + 1} is no UTF-8") from error
-        yield from parse(text, source="standard input")
+        yield from parse(stdin(), source="standard input")
         return
+    for file in files_below(path):
+        yield from parse(content_of(file), source=str(file))
+
+
+def files_below(path: str | Path) -> list[Path]:
+    """The file itself, or the YAML files of a folder in lexical order; raises ``CommandError``, also when there are none.
+
+    Of a package repository these are its PackageSources. Charts below the folder are left out: their files are no objects.
+    """
+    place = Path(path)
+    if not place.is_dir():
+        return [place]
+    if (place / SOURCES).is_dir():
+        place /= SOURCES
+    found = []
     try:
-        for file in _files(Path(path)):
-            yield from parse(file.read_bytes(), source=str(file))
+        for folder, folders, names in os.walk(place, onerror=_raise):
+            folders[:] = sorted(name for name in folders if not Path(folder, name, CHART).is_file())
+            found += [Path(folder, name) for name in sorted(names) if name.endswith((".yaml", ".yml"))]
     except OSError as error:
-        raise CommandError(f"{error.filename or path}: {(error.strerror or str(error)).lower()}") from error
-
-
-def _files(path: Path) -> Iterator[Path]:
-    if not path.is_dir():
-        yield path
-        return
-    if (path / SOURCES).is_dir():
-        path /= SOURCES
-    for folder, folders, names in os.walk(path, onerror=_raise):
-        folders.sort()
-        for name in sorted(names):
-            if name.endswith((".yaml", ".yml")):
-                yield Path(folder, name)
+        raise unreadable(error, path) from error
+    if not found:
+        raise CommandError(f"{path} holds no YAML files")
+    return found
 
 
 def _raise(error: OSError) -> None:
     raise error
+
+
+def content_of(path: Path) -> bytes:
+    """What a file holds; raises ``CommandError``."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise unreadable(error, path) from error
+    if len(content) > _MOST_BYTES:
+        raise CommandError(f"{path} holds more than {_MOST_BYTES >> 20} MiB: that is no file with Packages")
+    return content
+
+
+def unreadable(error: OSError | ValueError, path: str | Path) -> CommandError:
+    """A file or folder that cannot be read, as a sentence."""
+    if isinstance(error, OSError):
+        return CommandError(f"{error.filename or path}: {(error.strerror or str(error)).lower()}")
+    return CommandError(f"{str(path)!r} is no name of a file: {error}")
 
 
 def parse(text: str | bytes, *, source: str) -> Iterator[Found]:
@@ -137,9 +176,7 @@ def values_of_file(file: Path | None) -> dict[str, Any] | None:
     if file is None:
         return None
     try:
-        found = yaml.load(file.read_bytes(), source=str(file))
-    except OSError as error:
-        raise CommandError(f"{file} cannot be read: {(error.strerror or str(error)).lower()}") from error
+        found = yaml.load(content_of(file), source=str(file))
     except yaml.YamlError as error:
         raise broken(error) from error
     if found is not None and not isinstance(found, dict):

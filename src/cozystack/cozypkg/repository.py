@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ from cozystack.api.cozystack import (
 )
 from cozystack.api.flux import HelmRelease, OutputArtifact
 from cozystack.api.meta import Key, ObjectMeta
-from cozystack.cozypkg.documents import Place, broken
+from cozystack.cozypkg.documents import CHART, Place, broken
 from cozystack.cozypkg.errors import CommandError
 from cozystack.cozypkg.world import World
 from cozystack.flux.charts import ChartFiles, ChartFolderError, chart_of
@@ -98,9 +99,7 @@ class Repository:
     def catalogue(self) -> World:
         """The PackageSources of the repository's files, each with its place; raises ``CommandError``."""
         world = World(self.origin, live=False)
-        for path in sorted(self.files):
-            if not path.startswith(f"{SOURCES}/") or not path.endswith((".yaml", ".yml")):
-                continue
+        for path in self.manifests():
             for document in _documents(self.files[path], self.place(path)):
                 value = document.value
                 if not isinstance(value, dict) or value.get("kind") != "PackageSource":
@@ -113,6 +112,17 @@ class Repository:
                     raise CommandError(f"{place}: PackageSource {name} is in {first} too")
                 world.sources[name] = source
         return world
+
+    def charts(self) -> list[str]:
+        """The folders of its charts."""
+        return sorted(path.rpartition("/")[0] for path in self.files if path.endswith(f"/{CHART}"))
+
+    def manifests(self) -> list[str]:
+        """The files that hold its PackageSources: those of the platform's folder, or all YAML beside the charts."""
+        found = sorted(path for path in self.files if path.endswith((".yaml", ".yml")))
+        of_platform = [path for path in found if path.startswith(f"{SOURCES}/")]
+        charts = tuple(f"{chart}/" for chart in self.charts())
+        return of_platform or [path for path in found if not path.startswith(charts)]
 
     def outputs(self, source: PackageSource) -> dict[str, OutputArtifact]:
         """What is copied into each artifact of a PackageSource, by the name of the artifact."""
@@ -158,7 +168,10 @@ class Repository:
 
 
 def is_repository(folder: Path) -> bool:
-    return (folder / PLATFORM / "Chart.yaml").is_file() or (folder / SOURCES).is_dir()
+    """Whether a folder holds packages: charts, or the PackageSources of a platform. A chart alone is none."""
+    if (folder / SOURCES).is_dir():
+        return True
+    return not (folder / CHART).is_file() and any(CHART in names for _, _, names in os.walk(folder))
 
 
 def open_folder(folder: Path) -> Repository:
@@ -166,7 +179,7 @@ def open_folder(folder: Path) -> Repository:
     if not folder.is_dir():
         raise CommandError(f"{folder} does not exist" if not folder.exists() else f"{folder} is not a folder")
     if not is_repository(folder):
-        raise CommandError(f"{folder} is not a package repository: it has neither {PLATFORM}/Chart.yaml nor {SOURCES}")
+        raise CommandError(f"{folder} is not a package repository: there is no folder with a {CHART} in it")
     try:
         files = read_archive(pack(folder))
     except OciError as error:

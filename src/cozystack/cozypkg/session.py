@@ -41,6 +41,8 @@ class Session:
     stdout: TextIO = field(default_factory=lambda: sys.stdout)
     stderr: TextIO = field(default_factory=lambda: sys.stderr)
     clock: Clock | None = None
+    _read: bool = False
+    """Whether standard input has been read."""
 
     @property
     def interactive(self) -> bool:
@@ -61,6 +63,18 @@ class Session:
         from cozystack.kube import load_config
 
         return load_config(self.kubeconfig, self.context, self.env).server
+
+    def standard_input(self) -> str:
+        """All that standard input holds; raises ``CommandError``, also when it is asked for twice: it can be read once."""
+        if self._read:
+            raise CommandError("standard input is named twice, and can be read once")
+        self._read = True
+        content = getattr(self.stdin, "buffer", None)
+        try:
+            # As bytes, where there are any: YAML is UTF-8, whatever the terminal speaks.
+            return content.read().decode() if content is not None else self.stdin.read()
+        except UnicodeDecodeError as error:
+            raise CommandError(f"standard input: byte {error.start + 1} is no UTF-8") from error
 
     def tell(self, text: str) -> None:
         """A line for the person, not for the data: standard error."""

@@ -7,10 +7,10 @@ the cluster does not serve (Flux is not there yet) is empty; anything else that 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from cozystack.api import names
 from cozystack.api.core import Namespace
@@ -30,7 +30,7 @@ from cozystack.api.resources import (
     Resource,
     untyped,
 )
-from cozystack.cozypkg.documents import Place, read_all
+from cozystack.cozypkg.documents import Place, read_some
 from cozystack.cozypkg.errors import CommandError
 from cozystack.planner import Catalogue, Settings
 from cozystack.planner.settings import settings_of
@@ -135,11 +135,11 @@ def unknown(world: World, name: str) -> CommandError:
     return CommandError(f"{world.origin} has neither a Package nor a PackageSource {name}{hint}")
 
 
-def read_files(paths: Iterable[str], stdin: TextIO) -> World:
+def read_files(paths: Iterable[str], stdin: Callable[[], str]) -> World:
     """The objects of files and folders; raises ``CommandError``, also for an object that is there twice."""
     paths = list(paths)
     world = World(", ".join("standard input" if path == "-" else path for path in paths), live=False)
-    for found in read_all(paths, stdin):
+    for found in read_some(paths, stdin):
         kind, name = type(found.object).__name__, found.object.metadata.name
         first = world.places.setdefault((kind, name), found.place)
         if first != found.place:
@@ -152,7 +152,7 @@ def look(session: Session, files: Iterable[str], kinds: Iterable[Resource[Any]] 
     """The world of a command that only reads: ``files`` if there are any, else the cluster."""
     files = list(files)
     if files:
-        return read_files(files, session.stdin)
+        return read_files(files, session.standard_input)
     return session.on_cluster(lambda client: read_cluster(client, kinds))
 
 

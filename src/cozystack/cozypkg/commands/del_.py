@@ -53,10 +53,13 @@ def command(
     output: Format,
 ) -> None:
     """Delete Packages and whatever needs them: who needs something goes before it, and is gone before it goes."""
-    roots = list(dict.fromkeys([*names, *(found.object.metadata.name for found in read_all(files, session.stdin))]))
+    roots = list(dict.fromkeys([*names, *(found.object.metadata.name for found in read_all(files, session.standard_input))]))
     if not roots and not autoremove:
         raise CommandError("no packages specified")
-    world = read_files([offline], session.stdin) if offline else session.on_cluster(lambda client: read_cluster(client, STATE))
+    if offline:
+        world = read_files([offline], session.standard_input)
+    else:
+        world = session.on_cluster(lambda client: read_cluster(client, STATE))
     view = world.catalogue()
     plan = plan_deletion(view, roots, cascade=not no_cascade, autoremove=autoremove)
     for warning in world.warnings:

@@ -13,8 +13,8 @@ import click
 
 from cozystack import __version__
 from cozystack.cozypkg.checking import check_files, ordered
-from cozystack.cozypkg.documents import values_of_file
-from cozystack.cozypkg.errors import CommandError, Exit
+from cozystack.cozypkg.documents import content_of, files_below, values_of_file
+from cozystack.cozypkg.errors import Exit
 from cozystack.cozypkg.options import cluster_options
 from cozystack.cozypkg.output import write_json
 from cozystack.cozypkg.session import Session
@@ -53,7 +53,7 @@ def command(
 ) -> int:
     """Find faults in files with Packages and PackageSources, or in package repositories.
 
-    A folder with core/platform is a package repository: its charts are rendered too. Exit code 2 when there are errors.
+    A folder with charts is a package repository: they are rendered too. Exit code 2 when there are errors.
     """
     if explain_rules:
         _write_rules(session, form)
@@ -66,13 +66,8 @@ def command(
     if not targets:
         raise click.UsageError("name a file or a folder; - is standard input")
     found = asyncio.run(_check(session, targets, values_of_file(values_file) or {}, cached=not no_cache))
-    shown = [
-        finding
-        for finding in found
-        if _ORDER.index(finding.rule.severity) <= _ORDER.index(level)
-        and finding.rule.id not in ignore
-        and finding.rule.name not in ignore
-    ]
+    counted = [finding for finding in found if finding.rule.id not in ignore and finding.rule.name not in ignore]
+    shown = [finding for finding in counted if _ORDER.index(finding.rule.severity) <= _ORDER.index(level)]
     match form:
         case "json":
             write_json([_plain(finding) for finding in shown], session.stdout)
@@ -81,8 +76,9 @@ def command(
         case "github":
             session.stdout.writelines(f"{_github(finding)}\n" for finding in shown)
         case _:
-            session.write_lines(_text(shown, session.colour))
-    failed = any(_ORDER.index(finding.rule.severity) <= _ORDER.index(fail_on) for finding in shown)
+            session.write_lines(_text(shown, len(counted) - len(shown), session.colour))
+    # What is too low to be shown counts all the same.
+    failed = any(_ORDER.index(finding.rule.severity) <= _ORDER.index(fail_on) for finding in counted)
     return Exit.FOUND if failed else Exit.OK
 
 
@@ -93,7 +89,7 @@ async def _check(session: Session, targets: list[str], values: dict[str, Any], *
     texts: list[tuple[str, bytes]] = []
     for target in targets:
         if target == "-":
-            texts.append(("standard input", session.stdin.read().encode()))
+            texts.append(("standard input", session.standard_input().encode()))
         elif Path(target).is_dir() and is_repository(Path(target)):
             from cozystack.cozypkg.chartchecks import cache_folder, check_repository
 
@@ -101,23 +97,11 @@ async def _check(session: Session, targets: list[str], values: dict[str, Any], *
             workers = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
             findings += await check_repository(target, cache=cache, tell=session.tell, workers=workers, values=values)
         else:
-            texts += _texts(Path(target))
+            texts += ((str(file), content_of(file)) for file in files_below(target))
     return ordered([*findings, *check_files(texts)])
 
 
-def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
-    try:
-        if path.is_dir():
-            for file in sorted(path.rglob("*")):
-                if file.suffix in (".yaml", ".yml") and file.is_file():
-                    yield str(file), file.read_bytes()
-        else:
-            yield str(path), path.read_bytes()
-    except OSError as error:
-        raise CommandError(f"{error.filename or path}: {(error.strerror or str(error)).lower()}") from error
-
-
-def _text(findings: list[Finding], colour: bool) -> Iterator[str]:
+def _text(findings: list[Finding], hidden: int, colour: bool) -> Iterator[str]:
     for finding in findings:
         rule = finding.rule
         label = click.style(rule.severity, fg=_COLOURS[rule.severity]) if colour else rule.severity
@@ -125,11 +109,12 @@ def _text(findings: list[Finding], colour: bool) -> Iterator[str]:
         if finding.fix:
             yield f"    {finding.fix}"
     counts = {level: sum(finding.rule.severity == level for finding in findings) for level in _ORDER}
+    below = f"; {hidden} below this level" if hidden else ""
     if not findings:
-        yield "no faults"
+        yield f"no faults{below}"
         return
     words = {"error": "error", "warning": "warning", "info": "note"}
-    yield ", ".join(f"{counts[level]} {word}{'' if counts[level] == 1 else 's'}" for level, word in words.items())
+    yield ", ".join(f"{counts[level]} {word}{'' if counts[level] == 1 else 's'}" for level, word in words.items()) + below
 
 
 def _place(finding: Finding) -> str:

@@ -103,13 +103,15 @@ def command(
     if out is not None and (offline or against):
         raise CommandError("a plan can be saved for a cluster only: leave --offline and --against out")
     if out is not None and repository and (not repository.startswith("oci://") or variants or values_file or added or deleted):
-        raise CommandError("a saved plan pins the platform to an artifact and does nothing else: plan oci:// alone, or leave --out out")
+        raise CommandError(
+            "a saved plan pins the platform to an artifact and does nothing else: plan oci:// alone, or leave --out out"
+        )
     of_platform = [text for text in variants if "=" not in text]
     if len(set(of_platform)) > 1:
         raise CommandError(f"two variants are asked for the platform: {of_platform[0]} and {of_platform[1]}")
     if of_platform and repository is None and against is None:
         raise click.UsageError(f'--variant is NAME=VARIANT where there is no --repository, not "{of_platform[0]}"')
-    given = read_all(files, session.stdin)
+    given = read_all(files, session.standard_input)
     request = Request(
         edits=tuple(edits_of(given)),
         changes=Changes(
@@ -130,7 +132,7 @@ def command(
         saved=out is not None,
     )
     if offline or (against and repository):
-        before = read_files(offline, session.stdin) if offline else World(against or "", live=False)
+        before = read_files(offline, session.standard_input) if offline else World(against or "", live=False)
         proposal = awaited(propose(request, before, None, session))
     else:
         proposal = session.on_cluster(lambda client: _on_cluster(request, client, session))
@@ -388,8 +390,7 @@ def text_of(proposal: Proposal, colour: bool) -> Iterator[str]:
         yield ""
     if comparison.solved_problems:
         yield "Problems that this solves:"
-        for problem in comparison.solved_problems:
-            yield f"  {describe(problem)}"
+        yield from (f"  {said}" for said in dict.fromkeys(map(describe, comparison.solved_problems)))
         yield ""
     yield _summary(comparison)
 

@@ -12,7 +12,7 @@ from msgspec import UNSET
 from cozystack.api import yaml
 from cozystack.api.cozystack import Package, PackageSource
 from cozystack.cozypkg.adding import Plan, Request, make_plan, world_for
-from cozystack.cozypkg.documents import broken
+from cozystack.cozypkg.documents import broken, content_of
 from cozystack.cozypkg.errors import CommandError
 from cozystack.cozypkg.options import cluster_options, dry_run_option, output_option, yes_option
 from cozystack.cozypkg.output import Format, plain, write_json, write_yaml
@@ -148,12 +148,10 @@ def _values(session: Session, text: str) -> tuple[str, Any]:
     if not equals or not component or not file:
         raise CommandError(f'--values is COMPONENT=FILE, not "{text}"')
     try:
-        content = session.stdin.read() if file == "-" else Path(file).read_bytes()
+        content = session.standard_input() if file == "-" else content_of(Path(file))
         value = yaml.load(content, source="standard input" if file == "-" else file)
     except yaml.YamlError as error:
         raise broken(error) from error
-    except OSError as error:
-        raise CommandError(f"{file}: {(error.strerror or str(error)).lower()}") from error
     if value is not None and not isinstance(value, dict):
         raise CommandError(f"{file}: values are a map, and this is none")
     return component, value or {}

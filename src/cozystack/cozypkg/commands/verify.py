@@ -88,6 +88,6 @@ def _faults(pulled: Pulled) -> list[str]:
     if not is_marked_rightly(pulled):
         faults.append(f"{MARK} is not that of the files: the artifact was changed after it was packed")
     files = files_of(pulled)
-    if not any(path.startswith("core/platform/") for path in files):
-        faults.append("there is no core/platform: this is no package repository of a platform")
+    if not any(path.endswith("/Chart.yaml") for path in files):
+        faults.append("there is no chart in it: this is no package repository")
     return faults
