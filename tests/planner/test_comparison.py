@@ -11,7 +11,15 @@ from cozystack.api.cozystack import Package, PackageSource
 from cozystack.api.flux import HelmRelease
 from cozystack.api.meta import Key
 from cozystack.planner import Catalogue
-from cozystack.planner.comparison import Comparison, FieldChange, ObjectChange, ReleaseChange, compare, measured_durations
+from cozystack.planner.comparison import (
+    Comparison,
+    FieldChange,
+    ObjectChange,
+    ReleaseChange,
+    assume_installed,
+    measured_durations,
+)
+from support.comparing import between
 
 SOURCES = """
 kind: PackageSource
@@ -59,7 +67,7 @@ def view(*texts: str) -> Catalogue:
 
 
 def change(old: str, new: str, **options: Any) -> Comparison:
-    return compare(view(SOURCES, old), view(SOURCES, new), live=False, **options)
+    return between(view(SOURCES, old), view(SOURCES, new), **options)
 
 
 def test_equal_worlds_differ_in_nothing() -> None:
@@ -134,7 +142,7 @@ def test_a_package_that_goes_takes_its_releases_with_it() -> None:
 
 def test_a_release_under_another_name_is_a_move_that_is_held_back() -> None:
     moved = SOURCES.replace("install: {namespace: acme-net}", "install: {namespace: acme-net, releaseName: network}")
-    found = compare(view(SOURCES, PACKAGES), view(moved, PACKAGES), live=False)
+    found = between(view(SOURCES, PACKAGES), view(moved, PACKAGES))
     moves = [each for each in found.releases if each.action == "move"]
     assert [(str(each.key), each.moves_to, each.held_back) for each in moves] == [
         ("acme-net/net", "acme-net/network", "MoveRefused")
@@ -143,13 +151,13 @@ def test_a_release_under_another_name_is_a_move_that_is_held_back() -> None:
 
 
 def test_a_release_that_is_suspended_does_not_move() -> None:
-    before, after = view(SOURCES, PACKAGES), view(SOURCES, PACKAGES)
-    compare(before, before, live=False)
-    for release in list(before.releases.values()):
+    there = view(SOURCES, PACKAGES)
+    with there.batch():
+        assume_installed(there)
+    for release in list(there.releases.values()):
         suspended = msgspec.structs.replace(release.spec, suspend=release.key.name == "net")
-        for each in (before, after):
-            each.set_release(msgspec.structs.replace(release, spec=suspended))
-    found = compare(before, after, live=True, changed_charts=["acme-net-default-net", "acme-db-default-seed"])
+        there.set_release(msgspec.structs.replace(release, spec=suspended))
+    found = between(there, there, live=True, changed_charts=["acme-net-default-net", "acme-db-default-seed"])
     assert [(str(each.key), each.held_back) for each in found.releases] == [("acme-db/seed", ""), ("acme-net/net", "Suspended")]
 
 
@@ -168,7 +176,7 @@ def test_problems_that_a_change_brings_and_solves_are_told_apart() -> None:
 
 def test_on_a_cluster_only_the_difference_to_what_would_happen_anyway_is_told() -> None:
     before, after = view(SOURCES, PACKAGES), view(SOURCES, PACKAGES.replace("tag: v1", "tag: v2"))
-    found = compare(before, after, live=True)
+    found = between(before, after, live=True)
     # Nothing is installed yet, so everything is pending; the operator's release is installed with another value.
     assert found.pending == 3
     assert [(str(each.key), each.action) for each in found.releases] == [("acme-db/operator", "install")]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -9,21 +12,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cozystack.api.cozystack import API_VERSION, Package, PackageSource
-from cozystack.planner import Catalogue
-from cozystack.planner.comparison import compare
+from cozystack.api.flux import HelmRelease
+from cozystack.planner import Affected, Catalogue
+from cozystack.planner.comparison import assume_installed, compare, replace_objects
+from cozystack.planner.snapshot import Snapshot
+from support.comparing import between
 
-NAMES = [f"acme.p{number}" for number in range(5)]
+NAMES = ["acme.p0", "acme.p1", "acme.p2", "acme.p3", "acme-p3"]
+"""The last two make artifacts of the same names."""
 
 components = st.builds(
-    lambda name, namespace, release, disabled: {
+    lambda name, namespace, release, end: {
         "name": name,
-        "path": f"system/{name}",
+        "path": f"system/{name}{end}",
         "install": {"namespace": namespace, "releaseName": release},
     },
     st.sampled_from(["a", "b"]),
     st.sampled_from(["n1", "n2"]),
     st.sampled_from(["", "r1", "r2"]),
-    st.booleans(),
+    st.sampled_from(["", "", "", "/"]),
 )
 variants = st.lists(
     st.builds(
@@ -49,20 +56,48 @@ packages = st.dictionaries(
 )
 
 
-def view(offered: dict[str, Any], wanted: dict[str, Any]) -> Catalogue:
+def view(offered: dict[str, Any], wanted: dict[str, Any], releases: Iterable[HelmRelease] = ()) -> Catalogue:
+    """Objects that are equal are the same."""
     ref = {"kind": "OCIRepository", "name": "acme", "namespace": "cozy-system"}
     found = Catalogue()
     with found.batch():
         for name, offer in offered.items():
             spec: dict[str, Any] = {"sourceRef": ref, "variants": offer}
-            found.put(_object(PackageSource, name, spec))
+            found.put(_object(PackageSource, name, json.dumps(spec)))
         for name, spec in wanted.items():
-            found.put(_object(Package, name, spec))
+            found.put(_object(Package, name, json.dumps(spec)))
+        for release in releases:
+            found.put(release)
     return found
 
 
-def _object(kind: type[Any], name: str, spec: dict[str, Any]) -> Any:
-    return msgspec.convert({"apiVersion": API_VERSION, "kind": kind.__name__, "metadata": {"name": name}, "spec": spec}, kind)
+@lru_cache(maxsize=1000)
+def _object(kind: type[Any], name: str, spec: str) -> Any:
+    value = {"apiVersion": API_VERSION, "kind": kind.__name__, "metadata": {"name": name}, "spec": json.loads(spec)}
+    return msgspec.convert(value, kind)
+
+
+@given(sources, packages, sources, packages, st.sets(st.integers(0, 9)), st.booleans())
+def test_a_view_that_was_edited_says_what_a_new_one_would(
+    offered: dict[str, Any],
+    wanted: dict[str, Any],
+    offered_then: dict[str, Any],
+    wanted_then: dict[str, Any],
+    lost: set[int],
+    live: bool,
+) -> None:
+    edited = view(offered, wanted)
+    with edited.batch():
+        assume_installed(edited)
+    if live:
+        for number, key in enumerate(sorted(edited.releases)):
+            if number in lost:
+                edited.remove_release(key)
+    new = view({**offered, **offered_then}, wanted_then, edited.releases.values())
+    before = Snapshot(edited)
+    affected = replace_objects(edited, new.sources, new.packages)
+    everything = Affected(sources=frozenset(new.sources))
+    assert compare(before, edited, affected, live=live) == compare(before, new, everything, live=live)
 
 
 @given(sources, packages, sources, packages)
@@ -71,12 +106,13 @@ def test_what_is_installed_and_removed_leads_from_one_world_to_the_other(
 ) -> None:
     before, after = view(offered, wanted), view(offered_then, wanted_then)
     held = {release.key for name in before.packages for release in before.desired(name)}
-    found = compare(before, after, live=False)
+    found = between(before, after)
     gone = {change.key for change in found.releases if change.action in ("remove", "move")}
     come = {change.key for change in found.releases if change.action == "install"}
     assert gone <= held
     assert come.isdisjoint(held - gone)
-    plans = [release for name in after.packages for release in after.plan(name).releases]
+    # The view holds the new objects now.
+    plans = [release for name in before.packages for release in before.plan(name).releases]
     asked = {release.key for release in plans if release.waits_for != "conflict"}
     moved = {change.moves_to for change in found.releases if change.action == "move"}
     # What is asked for and not there comes, by an installation or a move.
@@ -85,7 +121,7 @@ def test_what_is_installed_and_removed_leads_from_one_world_to_the_other(
 
 @given(sources, packages)
 def test_a_world_does_not_differ_from_itself(offered: dict[str, Any], wanted: dict[str, Any]) -> None:
-    found = compare(view(offered, wanted), view(offered, wanted), live=False)
+    found = between(view(offered, wanted), view(offered, wanted))
     assert found.empty
     assert (found.new_problems, found.solved_problems) == ((), ())
 
@@ -94,8 +130,8 @@ def test_a_world_does_not_differ_from_itself(offered: dict[str, Any], wanted: di
 def test_there_and_back_ends_where_it_began(
     offered: dict[str, Any], wanted: dict[str, Any], offered_then: dict[str, Any], wanted_then: dict[str, Any]
 ) -> None:
-    there = compare(view(offered, wanted), view(offered_then, wanted_then), live=False)
-    back = compare(view(offered_then, wanted_then), view(offered, wanted), live=False)
+    there = between(view(offered, wanted), view(offered_then, wanted_then))
+    back = between(view(offered_then, wanted_then), view(offered, wanted))
     mirrored = {"add": "remove", "remove": "add", "change": "change"}
     forth = {(change.kind, change.name, change.action) for change in there.objects if change.kind != "Namespace"}
     assert forth == {

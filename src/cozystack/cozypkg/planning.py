@@ -26,7 +26,7 @@ from cozystack.cozypkg.session import MANAGER
 from cozystack.cozypkg.world import World
 from cozystack.planner import graph
 from cozystack.planner.catalogue import Catalogue
-from cozystack.planner.comparison import Comparison, ReleaseChange, compare, measured_durations
+from cozystack.planner.comparison import Comparison, ReleaseChange, compare, measured_durations, replace_objects
 from cozystack.planner.migrationplan import MigrationPlan
 from cozystack.planner.provenance import Layer, ValueChange, value_changes
 from cozystack.planner.selection import Selection
@@ -97,7 +97,7 @@ class Proposal:
 class Side:
     """One side of the rendering: its view, its repository and the data of the platform's values Secret."""
 
-    view: Catalogue
+    view: Catalogue | Snapshot
     repository: Repository
     secret: Mapping[str, str] | None
 
@@ -207,14 +207,23 @@ def set_at(values: dict[str, Any], steps: Sequence[str], value: Any) -> None:
         values[last] = value
 
 
-def comparison_of(before: World, views: tuple[Catalogue, Catalogue], changed_charts: Iterable[str] = ()) -> Comparison:
-    """``views`` are those of the two worlds: filling one takes longer than anything else, so it is done once."""
-    return compare(
-        *views,
+def compared(before: World, after: World, changed_charts: Iterable[str] = ()) -> tuple[Snapshot, Catalogue, Comparison]:
+    """What a view says of ``before``, the view of ``after``, and what leads from one to the other.
+
+    It is the same view: filling one takes longer and holds more than anything else, and ``after`` differs in a few objects.
+    """
+    view = before.catalogue(installed=not before.live)
+    old = Snapshot(view)
+    affected = replace_objects(view, after.sources, after.packages)
+    comparison = compare(
+        old,
+        view,
+        affected,
         live=before.live,
         changed_charts=frozenset(changed_charts),
         durations=measured_durations(before.releases.values()),
     )
+    return old, view, comparison
 
 
 def changed_charts(old: Repository, new: Repository, sources: Iterable[PackageSource]) -> set[str]:
@@ -366,10 +375,10 @@ def identity_of(item: Mapping[str, Any]) -> str:
     return f"{item.get('apiVersion')} {item.get('kind')} {place}"
 
 
-def ordered(edits: Sequence[Edit], before: Catalogue, after: Catalogue) -> list[Edit]:
+def ordered(edits: Sequence[Edit], before: Snapshot, after: Catalogue) -> list[Edit]:
     """The edits in an order that works: sources, then Packages with dependencies first, then removals with dependents first."""
 
-    def ranks(view: Catalogue) -> dict[str, int]:
+    def ranks(view: Catalogue | Snapshot) -> dict[str, int]:
         waves = graph.waves({name: view.dependencies(name) for name in view.packages})
         return {name: number for number, wave in enumerate(waves) for name in wave}
 

@@ -67,8 +67,11 @@ class World:
     settings: Settings = field(default_factory=Settings)
     """What the operator was told: without it, every release would seem to differ."""
 
-    def catalogue(self, settings: Settings | None = None) -> Catalogue:
-        """The planner's view of it; a new one at each call, for whoever wants to change it."""
+    def catalogue(self, settings: Settings | None = None, *, installed: bool = False) -> Catalogue:
+        """The planner's view of it; a new one at each call, for whoever wants to change it.
+
+        ``installed``: the releases that are asked for are taken as there.
+        """
         view = Catalogue(settings or self.settings)
         with view.batch():
             for objects in (
@@ -84,6 +87,10 @@ class World:
                     view.put(obj)
             for namespace in self.value_secrets:
                 view.set_values_secret(namespace)
+            if installed:
+                from cozystack.planner.comparison import assume_installed
+
+                assume_installed(view)
         return view
 
 

@@ -238,6 +238,10 @@ class Catalogue:
                 found += [f"{name}/{installed.component.name}" for installed in selection.installs if installed.key == key]
         return tuple(found)
 
+    def artifacts_of(self, source: str) -> Mapping[str, tuple[str, ...]]:
+        """The artifacts that a PackageSource wants to make, each with the source/variant/component that do."""
+        return self._made.get(source, {})
+
     def artifact_claimants(self, artifact: str) -> frozenset[str] | set[str]:
         """The PackageSources that make an artifact of that name."""
         return self._artifact_makers[artifact]

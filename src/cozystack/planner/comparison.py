@@ -1,9 +1,9 @@
-"""What a change would do: two views, before and after, and every difference that somebody would want to know beforehand.
+"""What a change would do: what a view says before and after, and every difference that somebody would want to know beforehand.
 
 The planner decides, nothing is decided twice: the releases that exist (or, where there is no cluster, those that the old
-objects ask for) are put before the new objects, and the plan of that is what the operator would do. What is left to do here is
-to say it as one list: releases installed, upgraded, moved and removed, what that destroys, in which waves, and how long it
-takes by what it took before.
+objects ask for, see ``assume_installed``) are put before the new objects, and the plan of that is what the operator would do.
+What is left to do here is to say it as one list: releases installed, upgraded, moved and removed, what that destroys, in which
+waves, and how long it takes by what it took before.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from cozystack.api.flux import HelmRelease
 from cozystack.api.meta import Key
 from cozystack.api.time import parse_time
 from cozystack.planner import graph
-from cozystack.planner.catalogue import Catalogue
-from cozystack.planner.plan import ReleasePlan
-from cozystack.planner.platform import PlatformPlan, plan_platform
+from cozystack.planner.catalogue import Affected, Catalogue
+from cozystack.planner.plan import PackagePlan, ReleasePlan
 from cozystack.planner.problems import (
     AnyProblem,
     DeletingPackage,
@@ -40,6 +39,7 @@ from cozystack.planner.problems import (
 )
 from cozystack.planner.releases import owner_name, release_changes
 from cozystack.planner.selection import Installed, Selection
+from cozystack.planner.snapshot import Snapshot
 
 ObjectAction: TypeAlias = Literal["add", "change", "remove"]
 ReleaseAction: TypeAlias = Literal["install", "upgrade", "update", "move", "remove"]
@@ -139,37 +139,61 @@ def is_of_state(problem: AnyProblem) -> bool:
     return isinstance(problem, _STATE)
 
 
+def assume_installed(view: Catalogue) -> None:
+    """Take the releases that the Packages of ``view`` ask for as there; for the end of the batch that fills it."""
+    for name in sorted(view.packages):
+        for release, installed in zip(view.desired(name), _installs(view, name), strict=True):
+            # Of several that name one release, the first has it; where there is no namespace, there is no release.
+            if release.key.namespace and view.claims(release.key)[0] == f"{name}/{installed.component.name}":
+                view.set_release(release)
+
+
+def replace_objects(view: Catalogue, sources: Mapping[str, PackageSource], packages: Mapping[str, Package]) -> Affected:
+    """Let ``view`` hold these PackageSources and Packages instead; what that affects."""
+    with view.batch() as affected:
+        for name in [name for name in view.sources if name not in sources]:
+            view.remove_source(name)
+        for name in [name for name in view.packages if name not in packages]:
+            view.remove_package(name)
+        for source in sources.values():
+            if view.source(source.metadata.name) is not source:
+                view.set_source(source)
+        for package in packages.values():
+            if view.package(package.metadata.name) is not package:
+                view.set_package(package)
+    return affected[0]
+
+
 def compare(
-    before: Catalogue,
+    before: Snapshot,
     after: Catalogue,
+    affected: Affected,
     *,
     live: bool,
     changed_charts: Collection[str] = (),
     durations: Mapping[Key, float] | None = None,
 ) -> Comparison:
-    """What leads from ``before`` to ``after``.
+    """What leads from ``before`` to ``after``, the same view after changes that ``affected`` so much.
 
-    ``live``: the releases of ``before`` are those of a cluster, and ``after`` holds them too. Otherwise those that ``before``
-    asks for are taken as there; they are put into ``after``. ``changed_charts`` are names of artifacts whose content differs.
-    ``durations`` in seconds, of releases that were installed before.
+    ``live``: the releases are those of a cluster; otherwise those that were asked for before are taken as there, and nothing is
+    pending. ``changed_charts`` are names of artifacts whose content differs. ``durations`` in seconds, of releases that were
+    installed before.
     """
-    if not live:
-        _install(before, after)
-    old, new = plan_platform(before), plan_platform(after)
-    changes = tuple(
-        sorted(_release_changes(before, after, old, new, live, frozenset(changed_charts)), key=lambda change: change.key)
-    )
+    changes = tuple(sorted(_release_changes(before, after, frozenset(changed_charts)), key=lambda change: change.key))
     packages = {change.package for change in changes}
     waves = _waves(after, packages)
-    structural_old, structural_new = _structural(old), _structural(new)
+    plans_after = {name: after.plan(name) for name in after.packages}
+    old = _structural(before.source_problems, before.plans)
+    new = _structural(before.source_problems_after(after, affected), plans_after)
+    known_before, known_after = frozenset(old), frozenset(new)
     return Comparison(
         objects=tuple(_object_changes(before, after)),
         releases=changes,
         waves=waves,
         estimate=_estimate(after, changes, durations or {}),
-        new_problems=tuple(problem for problem in structural_new if problem not in structural_old),
-        solved_problems=tuple(problem for problem in structural_old if problem not in structural_new),
-        pending=sum(release.action != "none" for plan in old.packages.values() for release in plan.releases) if live else 0,
+        new_problems=tuple(problem for problem in new if problem not in known_before),
+        solved_problems=tuple(problem for problem in old if problem not in known_after),
+        pending=sum(release.action != "none" for plan in before.plans.values() for release in plan.releases) if live else 0,
     )
 
 
@@ -205,31 +229,21 @@ def _join(path: str, key: str) -> str:
     return f"{path}.{step}" if path and plain else path + step
 
 
-def _install(before: Catalogue, after: Catalogue) -> None:
-    with after.batch():
-        for name in sorted(before.packages):
-            for release, installed in zip(before.desired(name), _installs(before, name), strict=True):
-                # Of several that name one release, the first has it.
-                if before.claims(release.key)[0] == f"{name}/{installed.component.name}":
-                    after.set_release(release)
-                    # What is in it cannot be known without a cluster.
-                    after.set_release_data(release.key, None)
-
-
 def _installs(view: Catalogue, name: str) -> tuple[Installed, ...]:
     selection = view.selection(name)
     return selection.installs if isinstance(selection, Selection) else ()
 
 
-def _object_changes(before: Catalogue, after: Catalogue) -> Iterator[ObjectChange]:
+def _object_changes(before: Snapshot, after: Catalogue) -> Iterator[ObjectChange]:
     yield from _differences("PackageSource", before.sources, after.sources)
     yield from _differences("Package", before.packages, after.packages)
-    known = set(before.target_namespaces) | before.namespaces.keys()
-    for name in sorted(set(after.target_namespaces) - known):
-        yield ObjectChange(kind="Namespace", name=name, action="add")
-    for name in sorted(set(after.target_namespaces) & set(before.target_namespaces)):
-        old, new = before.is_privileged(name), after.is_privileged(name)
-        if old != new:
+    targets = sorted(after.target_namespaces)
+    for name in targets:
+        if name not in before.privileged and name not in before.namespaces:
+            yield ObjectChange(kind="Namespace", name=name, action="add")
+    for name in targets:
+        old, new = before.privileged.get(name), after.is_privileged(name)
+        if old is not None and old != new:
             field = FieldChange(path="privileged", old=old, new=new)
             yield ObjectChange(kind="Namespace", name=name, action="change", fields=(field,))
 
@@ -245,7 +259,7 @@ def _differences(
             yield ObjectChange(kind=kind, name=name, action="add")
         elif new is None:
             yield ObjectChange(kind=kind, name=name, action="remove")
-        elif old.spec != new.spec:
+        elif old is not new and old.spec != new.spec:
             fields = tuple(field_changes(_spec(old), _spec(new), ""))
             yield ObjectChange(kind=kind, name=name, action="change", fields=fields)
 
@@ -266,17 +280,20 @@ def _named(value: Any) -> Any:
     return value
 
 
-def _release_changes(
-    before: Catalogue, after: Catalogue, old: PlatformPlan, new: PlatformPlan, live: bool, charts: frozenset[str]
-) -> Iterator[ReleaseChange]:
-    pending = {release.key: release for plan in old.packages.values() for release in plan.releases} if live else {}
-    for name, plan in new.packages.items():
+def _release_changes(before: Snapshot, after: Catalogue, charts: frozenset[str]) -> Iterator[ReleaseChange]:
+    planned = {release.key: release for plan in before.plans.values() for release in plan.releases}
+    for name in sorted(after.packages):
+        plan = after.plan(name)
         moved = {move.old: move for move in plan.moves if move.new != move.old}
         arrived = {move.new for move in moved.values()}
+        old = before.plans.get(name)
+        # Several may want one release: what a Package plans is compared with its own plan first.
+        own = {(release.component, release.key): release for release in old.releases} if old is not None else {}
+        before_removals = {removal.key for removal in old.removals} if old is not None else set()
         for release in plan.releases:
             if release.key not in arrived:
-                yield from _wanted(before, after, name, release, pending.get(release.key), charts)
-        before_removals = {removal.key for removal in old.packages[name].removals} if live and name in old.packages else set()
+                pending = own.get((release.component, release.key)) or planned.get(release.key)
+                yield from _wanted(after, name, release, pending, charts)
         for removal in plan.removals:
             if removal.key in before_removals:
                 continue
@@ -291,17 +308,22 @@ def _release_changes(
                 destroys=_lost(after, removal.key, "the release is removed and installed anew" if move is not None else ""),
                 held_back="MoveRefused" if move is not None and not move.permitted else "",
             )
-    for key, existing in after.releases.items():
-        name = owner_name(existing)
-        gone = after.package(name) is None or after.packages[name].metadata.deletion_timestamp is not None
-        if name and gone and before.package(name) is not None and before.packages[name].metadata.deletion_timestamp is None:
-            yield ReleaseChange(
-                namespace=key.namespace, name=key.name, package=name, action="remove", destroys=_lost(after, key, "")
-            )
+    for name, package in before.packages.items():
+        there = after.package(name)
+        if package.metadata.deletion_timestamp is None and (there is None or there.metadata.deletion_timestamp is not None):
+            yield from _lost_with(after, name)
+
+
+def _lost_with(view: Catalogue, package: str) -> Iterator[ReleaseChange]:
+    """The releases that go with a Package."""
+    for key in view.releases_of(package):
+        existing = view.release(key)
+        if existing is not None and owner_name(existing) == package:
+            destroys = _lost(view, key, "")
+            yield ReleaseChange(namespace=key.namespace, name=key.name, package=package, action="remove", destroys=destroys)
 
 
 def _wanted(
-    before: Catalogue,
     after: Catalogue,
     package: str,
     release: ReleasePlan,
@@ -381,9 +403,10 @@ def _lost(view: Catalogue, key: Key, otherwise: str) -> str:
     return otherwise or "the release and its objects"
 
 
-def _structural(plan: PlatformPlan) -> list[AnyProblem]:
-    problems = [problem for source in plan.sources.values() for problem in source.problems]
-    problems += [problem for package in plan.packages.values() for problem in package.problems]
+def _structural(sources: Mapping[str, tuple[AnyProblem, ...]], packages: Mapping[str, PackagePlan]) -> list[AnyProblem]:
+    """The problems of what the objects ask for, each once."""
+    problems = [problem for name in sorted(sources) for problem in sources[name]]
+    problems += [problem for name in sorted(packages) for problem in packages[name].problems]
     found = [problem for problem in problems if not is_of_state(problem)]
     return sorted(dict.fromkeys(found), key=lambda problem: (problem.subject, type(problem).__name__))
 
@@ -434,8 +457,10 @@ __all__ = [
     "FieldChange",
     "ObjectChange",
     "ReleaseChange",
+    "assume_installed",
     "compare",
     "field_changes",
     "is_of_state",
     "measured_durations",
+    "replace_objects",
 ]

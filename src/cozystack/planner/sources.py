@@ -8,7 +8,7 @@ from cozystack.api import names
 from cozystack.api.cozystack import PackageSource, PackageSourceStatus
 from cozystack.api.flux import ArtifactGenerator, GitRepository, OCIRepository
 from cozystack.api.meta import Condition, find_condition
-from cozystack.planner.artifacts import artifact_claims, desired_generator, static_problems
+from cozystack.planner.artifacts import desired_generator, static_problems
 from cozystack.planner.plan import Action, SourcePlan
 from cozystack.planner.problems import (
     AnyProblem,
@@ -39,7 +39,7 @@ def plan_source(view: Catalogue, name: str) -> SourcePlan:
     ours = live is not None and _is_ours(source, live)
     if source.metadata.deletion_timestamp is not None:
         return SourcePlan(name=name, generation=source.metadata.generation, generator=None, action="none", status=source.status)
-    problems: list[AnyProblem] = [*static_problems(source), *_collisions(view, source)]
+    problems: list[AnyProblem] = [*own_problems(view, name)]
     desired = desired_generator(source, lambda artifact: view.artifact_maker(artifact) == name)
     action = generator_action(desired, live)
     problems += source_state(view, source)[1]
@@ -52,6 +52,14 @@ def plan_source(view: Catalogue, name: str) -> SourcePlan:
         problems=tuple(problems),
         status=_status(source, desired, live, action, tuple(problems)),
     )
+
+
+def own_problems(view: Catalogue, name: str) -> tuple[AnyProblem, ...]:
+    """What is wrong with PackageSource ``name`` by itself or beside others, whatever its charts are like."""
+    source = view.source(name)
+    if source is None or source.metadata.deletion_timestamp is not None:
+        return ()
+    return (*static_problems(source), *_collisions(view, source))
 
 
 def source_state(view: Catalogue, source: PackageSource) -> tuple[bool, list[AnyProblem]]:
@@ -96,7 +104,7 @@ def _collisions(view: Catalogue, source: PackageSource) -> list[AnyProblem]:
     """Artifacts whose names are used more than once, by this source or by another that came first."""
     name = source.metadata.name
     problems: list[AnyProblem] = []
-    for artifact, own in artifact_claims(source).items():
+    for artifact, own in view.artifacts_of(name).items():
         makers = view.artifact_claimants(artifact)
         if len(own) == 1 and len(makers) == 1:
             continue

@@ -27,7 +27,7 @@ from cozystack.cozypkg.planning import (
     apply_edits,
     carried,
     changed_charts,
-    comparison_of,
+    compared,
     copied,
     detail,
     edits_of,
@@ -236,19 +236,18 @@ async def _propose(
     if twice:
         raise CommandError(f"two changes of {', '.join(twice)} contradict each other: say one of them")
     after = await apply_edits(after if after is not before else copied(before), edits, client)
-    views = before.catalogue(), after.catalogue()
-    comparison = comparison_of(before, views, charts)
-    proposal = Proposal(before, after, tuple(ordered(edits, *views)), comparison, {}, warnings, migrations, rollout)
+    left, right, comparison = compared(before, after, charts)
+    proposal = Proposal(before, after, tuple(ordered(edits, left, right)), comparison, {}, warnings, migrations, rollout)
     if renderer is not None and old is not None and new is not None:
-        left, right = Side(views[0], old, old_secret), Side(views[1], new, new_secret)
+        sides = Side(left, old, old_secret), Side(right, new, new_secret)
         if not comparison.empty:
             number = len(comparison.releases)
             session.tell(f"rendering {number} release{'s' if number > 1 else ''}")
         for change in comparison.releases:
             proposal.details[change.key] = await detail(
                 change,
-                left if change.action != "install" else None,
-                right if change.action != "remove" else None,
+                sides[0] if change.action != "install" else None,
+                sides[1] if change.action != "remove" else None,
                 renderer,
                 manifests=request.manifests,
             )
