@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cozystack.api.flux import ArtifactGenerator, ExternalArtifact
+from cozystack.api.flux import Artifact, ArtifactGenerator, ExternalArtifact
 from cozystack.api.resources import ARTIFACT_GENERATORS, EXTERNAL_ARTIFACTS, OCI_REPOSITORIES
 from cozystack.flux.generator import GENERATOR_LABEL, sources_digest
 from cozystack.oci import digest_of, pack_files, read_archive
@@ -245,3 +245,15 @@ async def test_sources_of_kinds_that_are_not_read_are_named(bench: Bench) -> Non
     spec["sources"][0]["kind"] = "Bucket"
     generator = await bench.apply(ARTIFACT_GENERATORS, "gen", spec)
     assert said(generator) == ("False", "SourceNotReady", f"Bucket/{NS}/src is not found")
+
+
+def test_what_was_observed_is_told_as_the_real_source_watcher_tells_it() -> None:
+    """Recorded on source-watcher 2.2.2."""
+    revision = "sha256:bd97d28b0885f25907a46e5757c627c6d9227739c7f2c6330e62df5f92d5f936"
+    artifact = Artifact(
+        url=f"http://127.0.0.1:37531/ocirepository/cozy-system/cozystack-platform/{revision}.tar.gz",
+        revision=revision,
+        digest="sha256:ddfbe3e5e8dba02234ad1b51cea749998279e865693322d56b0af3c3eccde4fd",
+    )
+    told = "sha256:79a4fa45294bca7d63d514e6447f23d1b1206d99f26eeb969a30f458913d2abd"
+    assert sources_digest({"cozystack-platform": artifact}) == told

@@ -214,9 +214,9 @@ def _external_artifact(generator: ArtifactGenerator, name: str) -> dict[str, Any
 
 
 def sources_digest(sources: Mapping[str, Artifact]) -> str:
-    """What a generator observed: the revisions of its sources, by alias."""
-    text = "\n".join(f"{alias}={artifact.revision}" for alias, artifact in sorted(sources.items()))
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    """What a generator observed of its sources, by alias; the same text as that of source-watcher, so that both can be read."""
+    parts = (f"{alias}=[digest={each.digest},revision={each.revision},url={each.url}]" for alias, each in sources.items())
+    return "sha256:" + hashlib.sha256("|".join(sorted(parts)).encode()).hexdigest()
 
 
 def _source_keys(generator: ArtifactGenerator) -> list[tuple[str, Key]]:

@@ -28,6 +28,7 @@ from cozystack.api.resources import (
     SECRETS,
     untyped,
 )
+from cozystack.flux.generator import sources_digest
 from cozystack.kube import Client
 from cozystack.planner import Catalogue, PlatformPlan, plan_platform
 from cozystack.planner.settings import settings_of
@@ -230,6 +231,30 @@ async def read_catalogue(client: Client) -> Catalogue:
         for secret in secrets.items:
             catalogue.set_values_secret(secret.metadata.namespace)
     return catalogue
+
+
+def is_built(catalogue: Catalogue, digest: str = "") -> bool:
+    """Whether both sources of the platform are at that digest, if one is named, and all is built from what the sources hold."""
+    if digest:
+        for name in (names.PLATFORM_SOURCE, "cozystack-packages"):
+            repository = catalogue.repository("OCIRepository", names.SYSTEM_NAMESPACE, name)
+            artifact = repository.status.artifact if repository is not None else None
+            if repository is not None and (artifact is None or not artifact.revision.endswith(digest)):
+                return False
+    for name in catalogue.sources:
+        generator = catalogue.generator(name)
+        if generator is None:
+            continue
+        found = {}
+        for each in generator.spec.sources:
+            repository = catalogue.repository(each.kind, each.namespace or generator.metadata.namespace, each.name)
+            if repository is None or repository.status.artifact is None:
+                return False
+            found[each.alias] = repository.status.artifact
+        ready = find_condition(generator.status.conditions, "Ready")
+        if generator.status.observed_sources_digest != sources_digest(found) or ready is None or ready.status != "True":
+            return False
+    return True
 
 
 def unready(plan: PlatformPlan) -> list[str]:

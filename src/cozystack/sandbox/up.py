@@ -19,10 +19,9 @@ from typing import Any, Literal
 
 from cozystack import __version__
 from cozystack.api import names, yaml
-from cozystack.api.meta import Key, find_condition
+from cozystack.api.meta import Key
 from cozystack.api.resources import HELM_RELEASES, LEASES, PACKAGES
 from cozystack.api.time import parse_time
-from cozystack.flux.generator import sources_digest
 from cozystack.helm import HelmEngine, HelmError, ReleaseRequest, Target, deep_merge, open_helm
 from cozystack.kube import Informer
 from cozystack.kube.clock import Clock
@@ -33,7 +32,7 @@ from cozystack.planner import Catalogue, PlatformPlan
 from cozystack.runtime import Log
 from cozystack.sandbox.cluster import Cluster
 from cozystack.sandbox.errors import SandboxError
-from cozystack.sandbox.progress import Progress, Summary, plan_of, read_catalogue, summarize, unready
+from cozystack.sandbox.progress import Progress, Summary, is_built, plan_of, read_catalogue, summarize, unready
 from cozystack.sandbox.repository import INSTALLER, Source, check_folder, own_packages, parse_source, push
 from cozystack.sandbox.state import Settings, State, choose_ports
 from cozystack.sandbox.terminal import Terminal
@@ -373,26 +372,7 @@ class Sandbox:
         """Whether what runs was made from the packages of this run: the operator, the sources and what is built from them."""
         if not self._lease_is_held() or not self._cluster.kubelet.all_running():
             return False
-        if self._digest:
-            for name in (names.PLATFORM_SOURCE, "cozystack-packages"):
-                repository = catalogue.repository("OCIRepository", names.SYSTEM_NAMESPACE, name)
-                artifact = repository.status.artifact if repository is not None else None
-                if repository is not None and (artifact is None or not artifact.revision.endswith(self._digest)):
-                    return False
-        for name in catalogue.sources:
-            generator = catalogue.generator(name)
-            if generator is None:
-                continue
-            found = {}
-            for each in generator.spec.sources:
-                repository = catalogue.repository(each.kind, each.namespace or generator.metadata.namespace, each.name)
-                if repository is None or repository.status.artifact is None:
-                    return False
-                found[each.alias] = repository.status.artifact
-            ready = find_condition(generator.status.conditions, "Ready")
-            if generator.status.observed_sources_digest != sources_digest(found) or ready is None or ready.status != "True":
-                return False
-        return True
+        return is_built(catalogue, self._digest)
 
     def _why(self) -> str:
         """The reason that explains most: the first failure, else the first that waits."""
