@@ -75,7 +75,8 @@ def _parted(fields: JSON) -> tuple[JSON, JSON]:
     if suspend not in (fields.get(spec) or {}):
         return fields, {}
     rest = {name: value for name, value in fields[spec].items() if name != suspend}
-    return {**fields, spec: rest}, {spec: {suspend: {}}}
+    others = {name: value for name, value in fields.items() if name != spec}
+    return ({**others, spec: rest} if rest else others), {spec: {suspend: {}}}
 
 
 def _merged(one: JSON, other: JSON) -> JSON:
