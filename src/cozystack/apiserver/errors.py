@@ -80,6 +80,31 @@ def conflict(resource: str, group: str, name: str, why: str = "") -> ApiError:
     return ApiError(409, "Conflict", message, details=_details(resource, group, name))
 
 
+# Where Kubernetes keeps some kinds, which is told when somebody wants another uid; others are kept by their plural.
+_KEPT_IN = {
+    ("", "services"): "services/specs",
+    ("", "endpoints"): "services/endpoints",
+    ("", "nodes"): "minions",
+    ("", "replicationcontrollers"): "controllers",
+    ("apiextensions.k8s.io", "customresourcedefinitions"): "apiextensions.k8s.io/customresourcedefinitions",
+    ("apiregistration.k8s.io", "apiservices"): "apiregistration.k8s.io/apiservices",
+}
+
+
+def other_uid(resource: str, group: str, namespace: str, name: str, *, custom: bool, wanted: str, there: str) -> ApiError:
+    """An object is not the one that is meant, but another of its name."""
+    place = f"{group}/{resource}" if custom else _KEPT_IN.get((group, resource), resource)
+    key = "/".join(part for part in ("/registry", place, namespace, name) if part)
+    said = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {there}"
+    why = f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {said}"
+    return conflict(resource, group, name, why)
+
+
+def no_name(name: str) -> ApiError:
+    """An object that is sent to ``name`` does not say that it is its own."""
+    return bad_request(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
+
+
 def apply_conflict(message: str, causes: Sequence[tuple[str, str]]) -> ApiError:
     """``causes``: (owner, path) of each field that belongs to somebody else."""
     details = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -27,10 +27,11 @@ from cozystack.apiserver.deletion import DeleteOptions
 from cozystack.apiserver.fields.sets import same
 from cozystack.apiserver.generations import has_generation, is_new_generation
 from cozystack.apiserver.patch import PatchError, json_patch, merge_patch, strategic_merge_patch
+from cozystack.apiserver.plugins import Plugins
 from cozystack.apiserver.preparing import prepare_change, prepare_new
 from cozystack.apiserver.resets import resets, with_status_of
 from cozystack.apiserver.resources import Registry, ResourceInfo
-from cozystack.apiserver.schema import FieldError, apply_defaults, prune, unknown_fields, validate, validate_change
+from cozystack.apiserver.schema import FieldError, apply_defaults, coerced, prune, unknown_fields, validate, validate_change
 from cozystack.apiserver.schema.check import invalid
 from cozystack.apiserver.storage import Storage, Stored, VersionMismatch
 
@@ -39,6 +40,8 @@ __all__ = ["MOST_BYTES", "Changed", "DeleteOptions", "Objects", "WriteOptions"]
 Obj = dict[str, Any]
 
 MOST_BYTES: Final = 3 * 1024 * 1024
+_TWICE: Final = "Duplicate value"
+_NULL: Final = 'Invalid value: "null": '
 # With such a fault, an object is not what its rules are written for.
 _BLOCKING: Final = frozenset(("Unsupported value", "Required value", "Too long", "Too many"))
 _RANDOM_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
@@ -108,6 +111,7 @@ class Objects:
         self._clock = clock
         self._new_uid = new_uid
         self._random = rng if rng is not None else random.Random()  # noqa: S311 - names, no secrets
+        self._plugins = Plugins(storage, self._random)
         for stored in storage.objects(crds.KEY):
             if crds.established(stored.object):
                 self.registry.set_crd(stored.object)
@@ -162,13 +166,14 @@ class Objects:
         for name in _OWN_METADATA:
             metadata.pop(name, None)
         metadata["uid"] = self._new_uid()
-        metadata["creationTimestamp"] = self.now()
+        metadata["creationTimestamp"] = now = self.now()
         if has_generation(info):
             metadata["generation"] = 1
         if info.has_status and (info.group, info.kind) not in _BORN_WITH_STATUS:
             obj.pop("status", None)
         obj = self._shaped(info, obj, None, typed=not applied)
         self._check(info, obj, None, options.warnings)
+        self._admitted(info, obj, None, options)
         name = metadata["name"]
         if self.find(info, namespace, name) is not None:
             raise errors.already_exists(info.plural, info.group, name)
@@ -178,7 +183,7 @@ class Objects:
                 None,
                 obj,
                 manager=options.manager,
-                time=self.now(),
+                time=now,
                 api_version=info.api_version,
                 resets=resets(info, ""),
             )
@@ -200,7 +205,7 @@ class Objects:
             return self.create(info, namespace, obj, options)
         if info.custom and not obj["metadata"].get("resourceVersion"):
             must = invalid("metadata.resourceVersion", 0, "must be specified for an update")
-            raise errors.invalid(info.kind, info.group, name, [must])
+            raise errors.invalid(info.plural, info.group, name, [must])
         return self._write(info, namespace, old, obj, options)
 
     def patch(self, info: ResourceInfo, namespace: str, name: str, kind: str, patch: Any, options: WriteOptions) -> Obj:
@@ -221,13 +226,14 @@ class Objects:
                 why = "the server rejected our request due to an error in our request"
                 raise errors.ApiError(422, "Invalid", why, details={}) from error
             raise errors.ApiError(422, "Invalid", f"the patch cannot be applied: {error}") from error
-        if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
+        if not isinstance(new, dict):
             raise errors.bad_request("the patch leaves no object")
-        new = self._received(info, namespace, new, options)
-        if new["metadata"].get("name") != name:
-            raise errors.bad_request(
-                f"the name of the object ({new['metadata'].get('name')}) does not match the name on the URL ({name})"
-            )
+        new = self._received(info, namespace, new if new.get("metadata") is not None else {**new, "metadata": {}}, options)
+        given = new["metadata"].get("name")
+        if not given:
+            raise errors.no_name(name)
+        if given != name:
+            raise errors.bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
         uid = new["metadata"].get("uid")
         if uid != base["metadata"]["uid"]:
             fault = invalid("metadata.uid", uid or "", "field is immutable")
@@ -236,8 +242,11 @@ class Objects:
 
     def apply(self, info: ResourceInfo, namespace: str, name: str, applied: Obj, options: WriteOptions) -> tuple[Obj, bool]:
         """Server-side apply; the object and whether it is new; raises ``ApiError``."""
+        sent = applied.get("metadata")
         applied = self._addressed(info, namespace, self._of_kind(info, applied))
         metadata = applied["metadata"]
+        if not isinstance(sent, dict) or "namespace" not in sent:
+            metadata.pop("namespace", None)
         if metadata.get("managedFields"):
             raise errors.bad_request("metadata.managedFields must be nil")
         if metadata.setdefault("name", name) != name:
@@ -270,9 +279,10 @@ class Objects:
             raise errors.apply_conflict(str(error), causes) from error
         if live is not None and new is live.object:
             return new, False
-        new = {**new, "metadata": dict(new["metadata"])}
-        _tidy(new["metadata"])
+        new = self._coerced(info, new)
         if live is None:
+            if info.namespaced:
+                new["metadata"]["namespace"] = namespace
             self._refuse_what_would_not_last(info, namespace, name)
             return self._store_new(info, namespace, new, options, applied=True), True
         return self._write(info, namespace, live, new, options, applied=True), False
@@ -307,6 +317,7 @@ class Objects:
         if old is not None and not options.subresource and has_generation(info) and is_new_generation(info, old.object, new):
             new["metadata"]["generation"] = old.object["metadata"].get("generation", 0) + 1
         self._check(info, new, old.object if old is not None else None, [])
+        self._admitted(info, new, old.object if old is not None else None, options)
         return new
 
     def store(self, info: ResourceInfo, namespace: str, old: Stored | None, new: Obj) -> Obj:
@@ -331,6 +342,7 @@ class Objects:
 
     def delete(self, info: ResourceInfo, namespace: str, name: str, options: DeleteOptions) -> tuple[Obj, bool]:
         """Delete, or mark for deletion; the object as it is now and whether it is gone; raises ``ApiError``."""
+        self._plugins.delete(info, name)
         old = self.get(info, namespace, name)
         deletion.check_preconditions(info, old, options)
         new = deletion.marked(info, old.object, options, self.now())
@@ -373,7 +385,7 @@ class Objects:
                     f"strict decoding error: {listed}"
                 )
             options.warnings += [f'unknown field "{path}"' for path in unknown]
-        return prune(info.schema, obj)  # type: ignore[no-any-return]
+        return coerced(info.schema, prune(info.schema, obj))  # type: ignore[no-any-return]
 
     def _of_kind(self, info: ResourceInfo, sent: Any) -> Obj:
         """What was ``sent``, which is of the kind that the URL says; raises ``ApiError`` when it is not."""
@@ -396,6 +408,16 @@ class Objects:
         else:
             why = f'no kind "{obj["kind"]}" is registered for version "{obj["apiVersion"]}" in scheme "{_SCHEME}"'
         raise errors.bad_request(f'{obj["kind"]} in version "{version}" cannot be handled as a {info.kind}: {why}')
+
+    def _coerced(self, info: ResourceInfo, merged: Obj) -> Obj:
+        """What an apply gave, in the form of its kind: in custom resources a null stays, unless it is in the metadata."""
+        if not info.custom:
+            new = {**prune(info.schema, merged)}
+            new["metadata"] = {**new["metadata"]}
+        else:
+            new = {**merged, "metadata": {**prune(info.schema.properties["metadata"], merged["metadata"])}}
+        _tidy(new["metadata"])
+        return coerced(info.schema, new)  # type: ignore[no-any-return]
 
     def _addressed(self, info: ResourceInfo, namespace: str, obj: Obj) -> Obj:
         """``obj`` with what the URL says; raises ``ApiError`` when the two disagree."""
@@ -420,8 +442,9 @@ class Objects:
         if not typed:
             obj = self._typed(info, _fresh(obj))
         default(info.group, info.kind, obj)
+        self._plugins.change(info, obj, old)
         if old is None:
-            prepare_new(info.group, info.kind, obj, self.now())
+            prepare_new(info.group, info.kind, obj, obj["metadata"]["creationTimestamp"])
         else:
             prepare_change(info.group, info.kind, obj, old)
         if info.group == "" and info.kind == "Service":
@@ -445,14 +468,14 @@ class Objects:
             raise errors.bad_request(f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: {why}')
         return obj
 
-    def _check(self, info: ResourceInfo, obj: Obj, old: Obj | None, warnings: list[str]) -> None:
+    def _check(self, info: ResourceInfo, obj: Obj, old: Obj | None, warnings: list[str], subresource: str = "") -> None:
         """Raises ``ApiError`` when the object may not be stored. ``warnings`` gets what is only said."""
         name = obj["metadata"].get("name", "")
         found = rules.name_errors(info, name) if old is None else rules.change_errors(info, old, obj)
         changed = info.custom and old is not None
-        faults = validate_change(info.schema, obj, old) if changed else validate(info.schema, obj)
-        # Kubernetes checks keys of lists only when it has to merge them; duplicates in built-in kinds are let pass.
-        found += faults if info.custom else [fault for fault in faults if fault.kind != "Duplicate value"]
+        shape = obj if info.go is None else info.go[1].without_nulls(obj)
+        faults = validate_change(info.schema, obj, old) if changed else validate(info.schema, shape)
+        found += rules.metadata_errors(obj) + _of_custom(faults, subresource) if info.custom else _of_builtin(faults)
         if crds.is_crd(info):
             # Definitions judge their rules themselves.
             found = [fault for fault in found if ".x-kubernetes-validations[" not in fault.path]
@@ -461,10 +484,21 @@ class Objects:
             found += policies.definition_errors(info.kind, obj)
         if info.has_rules and info.rules is not None:
             found += _rule_errors(info.rules, obj, old, found, warnings)
-        if not found:
+        if not found and not info.custom:
             found = rules.metadata_errors(obj)
         if found:
             raise errors.invalid(info.kind, info.group, name, found)
+
+    def _admitted(self, info: ResourceInfo, obj: Obj, old: Obj | None, options: WriteOptions) -> None:
+        """Raises ``ApiError`` when a plug-in does not admit the object."""
+        self._plugins.judge(
+            info,
+            obj,
+            old,
+            subresource=options.subresource,
+            warnings=options.warnings,
+            annotations=options.annotations,
+        )
 
     def _owned(self, info: ResourceInfo, before: Obj, new: Obj, options: WriteOptions) -> Obj:
         """``new`` with the ownership that an update gives; what nobody owns is owned by nobody until it is applied."""
@@ -493,10 +527,9 @@ class Objects:
         if version and version != str(old.version):
             raise errors.conflict(info.plural, info.group, name)
         if metadata.get("uid") and metadata["uid"] != before["metadata"]["uid"]:
-            why = (
-                f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {before['metadata']['uid']}"
-            )
-            raise errors.conflict(info.plural, info.group, name, why)
+            wanted, there = metadata["uid"], before["metadata"]["uid"]
+            place = namespace if info.namespaced else ""
+            raise errors.other_uid(info.plural, info.group, place, name, custom=info.custom, wanted=wanted, there=there)
         if faults := rules.deletion_mark_errors(before["metadata"], metadata):
             raise errors.invalid(info.kind, info.group, name, faults)
         for key in _OWN_METADATA:
@@ -526,7 +559,8 @@ class Objects:
             return before
         if options.subresource == "" and has_generation(info) and is_new_generation(info, before, new):
             new["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
-        self._check(info, new, before, options.warnings)
+        self._check(info, new, before, options.warnings, options.subresource)
+        self._admitted(info, new, before, options)
         if options.dry_run:
             return new
         if "deletionTimestamp" in new["metadata"] and deletion.is_free(info, new):
@@ -614,6 +648,23 @@ def _rule_errors(
     findings = evaluate(found, obj, old)
     warnings += findings.warnings
     return findings.errors
+
+
+def _of_builtin(faults: list[FieldError]) -> list[FieldError]:
+    """What counts of the faults that a schema finds: Kubernetes checks keys of lists only when it has to merge them, and Go
+    writes null where nothing is."""
+    return [fault for fault in faults if fault.kind != _TWICE and not fault.message.startswith(_NULL)]
+
+
+def _of_custom(faults: list[FieldError], subresource: str) -> list[FieldError]:
+    """What counts of the faults that a schema finds: the metadata is judged otherwise, a status by itself."""
+    if subresource == "status":
+        return [
+            replace(fault, message=fault.message.replace(f"{fault.path} in body", f"{fault.path[len('status.') :]} in body"))
+            for fault in faults
+            if fault.path.startswith("status")
+        ]
+    return [fault for fault in faults if not fault.path.startswith("metadata.")]
 
 
 def _tidy(metadata: Obj) -> None:

@@ -201,7 +201,8 @@ class TestValidate:
             properties={"a": {**TEXT, "nullable": True}, "b": TEXT, "c": TEXT},
         )
         assert faults(found, {"a": None, "b": None, "c": None}) == [
-            'spec.b: Invalid value: "null": spec.b in body must be of type string: "null"'
+            'spec.b: Invalid value: "null": spec.b in body must be of type string: "null"',
+            'spec.c: Invalid value: "null": spec.c in body must be of type string: "null"',
         ]
 
     def test_null_in_a_list_or_a_map_is_of_the_wrong_type(self) -> None:

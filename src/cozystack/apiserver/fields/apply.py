@@ -43,7 +43,6 @@ from cozystack.apiserver.fields.sets import (
 )
 from cozystack.apiserver.fields.typed import fits, refuse_untyped
 from cozystack.apiserver.schema.model import Schema
-from cozystack.apiserver.schema.shape import prune
 
 BEFORE_FIRST_APPLY: Final = "before-first-apply"
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
@@ -108,10 +107,11 @@ def apply(
     """The object after the apply, ownership included; raises ``ApplyConflict``, and ``ApiError`` when ``applied`` does not fit
     the schema. ``applied`` is what was sent, as it was sent.
 
-    Returns ``live`` itself when neither the object nor any ownership changes.
+    Returns ``live`` itself when neither the object nor any ownership changes. A container that has lost all that was in it is
+    null in the result.
     """
     refuse_untyped(schema, applied)
-    entries = read_entries(live)
+    entries = before = read_entries(live)
     if live is not None and not entries:
         entries = _owned_before(schema, live, time, api_version, subresource, resets)
     mine = (manager, "Apply", "", subresource)
@@ -132,11 +132,9 @@ def apply(
             stamp = last.time if last is not None else ""
     kept = [*others, Entry(manager, "Apply", api_version, subresource, stamp, wanted)] if wanted else others
     kept = in_order(kept)
-    # What has become empty is null until here, so that whoever owns the container goes on owning it.
-    merged = prune(schema, merged)
     if manager == _KUBECTL:
         merged = _with_last_applied(merged, applied)
-    if live is not None and kept == in_order(entries) and same(live, merged):
+    if live is not None and kept == in_order(before) and same(live, merged):
         return live
     return with_entries(merged, kept)
 

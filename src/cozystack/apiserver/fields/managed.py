@@ -90,9 +90,9 @@ def is_readable(raw: Any) -> bool:
 
 
 def read_entries(obj: dict[str, Any] | None) -> list[Entry]:
-    """The entries of an object."""
+    """The entries of an object; of two of the same owner the last counts."""
     raw = (obj or {}).get("metadata", {}).get("managedFields") or []
-    return [
+    entries = [
         Entry(
             item.get("manager", ""),
             item.get("operation", "Update"),
@@ -104,6 +104,7 @@ def read_entries(obj: dict[str, Any] | None) -> list[Entry]:
         for item in raw
         if isinstance(item, dict) and item.get("fieldsV1")
     ]
+    return list({entry.identity: entry for entry in entries}.values()) if len(entries) > 1 else entries
 
 
 def with_entries(obj: dict[str, Any], entries: list[Entry]) -> dict[str, Any]:

@@ -86,6 +86,7 @@ SCALE = ResourceInfo(
         {"name": "Age", "type": "string"},
     ),
 )
+_CONNECTED = frozenset(("", "pods", name) for name in ("exec", "attach", "portforward"))
 WATCH_SECONDS = 1800
 _log = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ class LogSource(Protocol):
 
 class ApiServer:
     """See the module. ``clock`` and ``key`` (for tokens) are passed in; ``logs`` serves ``pods/log``, ``audit`` is told of
-    every request."""
+    every request; ``unconnected`` says why nobody can run commands in Pods, or forward ports to them."""
 
     def __init__(
         self,
@@ -113,6 +114,7 @@ class ApiServer:
         logs: LogSource | None = None,
         webhooks: Webhooks | None = None,
         audit: Audit | None = None,
+        unconnected: str = "",
     ) -> None:
         self.storage = storage
         self.objects = objects if objects is not None else Objects(storage, clock=clock)
@@ -127,6 +129,7 @@ class ApiServer:
         self._audit = audit
         self.is_audited = audit is not None
         self.logs = logs
+        self._unconnected = unconnected
         self._openapi = OpenApi(self.registry)
         self._watches: set[Watch] = set()
         self.ready = True
@@ -315,6 +318,9 @@ class ApiServer:
             if self.logs is None:
                 raise errors.not_found("pods/log", "", name)
             return Stream(self.logs(pod, request.query), content_type="text/plain")
+        if self._unconnected and key in _CONNECTED and request.method in ("GET", "POST"):
+            self.objects.get(info, namespace, name)
+            raise errors.bad_request(f"{subresource} is not possible here: {self._unconnected}")
         if key == ("", "serviceaccounts", "token") and request.method == "POST":
             return self._token(request, namespace, name)
         if key == ("", "namespaces", "finalize") and request.method == "PUT":
@@ -500,8 +506,7 @@ class ApiServer:
                 options.warnings += faults
         metadata = obj.get("metadata")
         if name and (metadata is None or (isinstance(metadata, dict) and not metadata.get("name"))):
-            why = f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
-            raise errors.bad_request(why)
+            raise errors.no_name(name)
         return obj  # type: ignore[no-any-return]
 
 

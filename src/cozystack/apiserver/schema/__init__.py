@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cozystack.apiserver.schema.check import FieldError, unknown_fields, validate, validate_change
 from cozystack.apiserver.schema.model import ANY, Schema, from_crd, from_openapi
-from cozystack.apiserver.schema.shape import apply_defaults, prune
+from cozystack.apiserver.schema.shape import apply_defaults, coerced, prune
 from cozystack.apiserver.schema.structural import default_errors, structural_errors
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "FieldError",
     "Schema",
     "apply_defaults",
+    "coerced",
     "default_errors",
     "from_crd",
     "from_openapi",

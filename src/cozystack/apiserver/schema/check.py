@@ -134,8 +134,6 @@ def _validate_object(schema: Schema, value: dict[str, Any], path: str, errors: l
     for name, item in value.items():
         child = properties.get(name)
         if child is not None:
-            if item is None and not child.nullable and name not in schema.required:
-                continue
             _validate(child, item, f"{path}.{name}" if path else name, errors, old.get(name, MISSING))
         elif additional is not None:
             _validate(additional, item, f"{path}.{name}" if path else name, errors, old.get(name, MISSING))

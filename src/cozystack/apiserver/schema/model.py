@@ -32,6 +32,7 @@ class Schema:
         "exclusive_minimum",
         "format",
         "has_defaults",
+        "has_embedded",
         "int_or_string",
         "items",
         "junctors",
@@ -94,6 +95,7 @@ class Schema:
         self.validations: tuple[dict[str, Any], ...] = ()
         self.description = ""
         self.has_defaults = False
+        self.has_embedded = False  # here or further down
 
     def child(self, name: str) -> Schema | None:
         """The schema of a field, or nothing when the field is unknown."""
@@ -185,6 +187,7 @@ class _Reader:
         if node.embedded:
             for name, schema in (("apiVersion", _string()), ("kind", _string()), ("metadata", _metadata())):
                 node.properties[name] = schema
+            node.required = tuple(dict.fromkeys(("apiVersion", "kind", *node.required)))
         additional = raw.get("additionalProperties")
         if isinstance(additional, dict):
             node.additional = self.node(additional)
@@ -195,9 +198,9 @@ class _Reader:
         shapeless = not node.properties and node.additional is None and not node.int_or_string
         if node.type in ("", "object") and shapeless and not self._structural:
             node.preserve = True
-        node.has_defaults = node.has_defaults or any(
-            child.has_defaults for child in (*node.properties.values(), node.additional, node.items) if child is not None
-        )
+        children = [child for child in (*node.properties.values(), node.additional, node.items) if child is not None]
+        node.has_defaults = node.has_defaults or any(child.has_defaults for child in children)
+        node.has_embedded = node.embedded or any(child.has_embedded for child in children)
 
     def _junctors(self, raw: dict[str, Any]) -> Iterator[tuple[str, tuple[Schema, ...]]]:
         for word in ("allOf", "anyOf", "oneOf"):
@@ -267,7 +270,8 @@ def _metadata() -> Schema:
     owners.items.type, owners.items.map_type = "object", "atomic"
     for name in ("apiVersion", "kind", "name", "uid"):
         owners.items.properties[name] = _string()
-    owners.items.required = ("apiVersion", "kind", "name", "uid")
+    # Without a uid it is an owner all the same: that it has to have one is judged with the rest of the metadata.
+    owners.items.properties["uid"].default = ""
     for name in ("controller", "blockOwnerDeletion"):
         child = owners.items.properties[name] = Schema()
         child.type = "boolean"

@@ -43,6 +43,27 @@ def prune(schema: Schema, value: Any) -> Any:
     return value
 
 
+def coerced(schema: Schema, value: Any) -> Any:
+    """``value`` with the metadata of objects inside it in their form: nothing unknown, nothing empty."""
+    if not schema.has_embedded:
+        return value
+    if isinstance(value, dict):
+        changed = dict(value)
+        for name, item in value.items():
+            child = schema.properties.get(name) or schema.additional
+            if child is None:
+                continue
+            if schema.embedded and name == "metadata" and isinstance(item, dict):
+                kept = prune(child, item)
+                changed[name] = {key: part for key, part in kept.items() if part not in ({}, [])}
+            else:
+                changed[name] = coerced(child, item)
+        return changed
+    if isinstance(value, list) and schema.items is not None:
+        return [coerced(schema.items, item) for item in value]
+    return value
+
+
 def apply_defaults(schema: Schema, value: Any) -> Any:
     """``value`` with the defaults of the schema where a field is absent, or null and not nullable."""
     if not schema.has_defaults:
