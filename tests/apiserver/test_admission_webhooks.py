@@ -612,7 +612,10 @@ async def test_what_is_applied_again_stays_owned_as_it_was(world: World) -> None
     ("says", "message"),
     [
         (patching({"op": "remove", "path": "/data/absent"}), 'the patch of admission webhook "acme.acme.io" cannot be applied'),
-        (patching({"op": "replace", "path": "", "value": [1]}), 'the patch of admission webhook "acme.acme.io" leaves no object'),
+        (
+            patching({"op": "replace", "path": "", "value": [1]}),
+            'the patch of admission webhook "acme.acme.io" leaves no object',
+        ),
         (lambda request: {"patch": "e30=", "patchType": "Merge"}, 'uses an unknown patch type "Merge"'),
         (lambda request: {"patch": "!", "patchType": "JSONPatch"}, "the webhook's patch cannot be read"),
     ],
