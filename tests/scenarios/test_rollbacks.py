@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from support.sandbox import environment, running
-from support.scenarios import Version, outcomes, version
+from support.scenarios import SYSTEM, Version, outcomes, revisions, upgraded, version
+from support.shapes import differing, shapes
 from support.stages import update_that_is_taken_back
 
 pytestmark = pytest.mark.xdist_group("scenarios")
@@ -44,6 +45,39 @@ def test_a_step_without_a_way_back_is_named_before_anything_happens(platform: Pl
         code, status = migrate(state, first, "status")
         assert (code, status["state"]) == (0, "current")
     assert (version(state), outcomes(state)) == ("57", {})
+
+
+@pytest.mark.slow
+def test_a_release_that_was_held_leaves_no_drift_when_it_is_resumed(platform: Platform, tmp_path: Path) -> None:
+    """Suspend, roll back, fix, resume: afterwards all is as an installation of the fixed version has it."""
+    first, state = platform
+    before = revisions(state)
+    second = first.next(tmp_path / "second")
+    second.step()
+    second.change("goldpinger")
+    ran = second.up(state)
+    assert (ran.code, ran.summary.get("ready")) == (0, True), ran.said
+    with running(state, *second.arguments()) as sandbox:
+        sandbox.until("The sandbox runs until Ctrl-C")
+        went = sandbox.cozypkg("rollback", "cozystack.goldpinger", "--yes")
+        assert "Rolled HelmRelease cozy-goldpinger/goldpinger back to revision 1, as revision 3" in went
+        sandbox.kubectl("wait", "package/cozystack.goldpinger", "--for=condition=Held", "--timeout=30s")
+        assert "held" in sandbox.cozypkg("status", "cozystack.goldpinger")
+        assert "HelmRelease/cozy-goldpinger/goldpinger is suspended" in sandbox.cozypkg("explain")
+    fixed = second.next(tmp_path / "fixed")
+    fixed.step()
+    fixed.change("goldpinger")
+    ran = fixed.up(state)
+    assert (ran.code, ran.summary.get("ready")) == (0, True), ran.said
+    assert upgraded(before, revisions(state)) == {"cozystack-platform": 2, "goldpinger": 1}
+    with running(state, *fixed.arguments()) as sandbox:
+        sandbox.until("The sandbox runs until Ctrl-C")
+        sandbox.cozypkg("resume", "cozystack.goldpinger", "--yes", "--wait", "--timeout", "60s")
+    assert upgraded(before, revisions(state)) == {"cozystack-platform": 2, "goldpinger": 3}
+    fresh = tmp_path / "fresh"
+    ran = fixed.up(fresh)
+    assert (ran.code, ran.summary.get("ready")) == (0, True), ran.said
+    assert differing(shapes(state), shapes(fresh)) == {}
 
 
 def migrate(state: Path, wanted: Version, command: str) -> tuple[int, dict[str, Any]]:

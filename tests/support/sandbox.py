@@ -87,6 +87,26 @@ class Running:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def upgraded(self) -> dict[str, int]:
+        """The newest revision of each release that has more than one."""
+        listed = msgspec.json.decode(self.kubectl("get", "helmreleases", "-A", "-o", "json"))["items"]
+        found = {each["metadata"]["name"]: each["status"]["history"][0]["version"] for each in listed}
+        return {name: revision for name, revision in sorted(found.items()) if revision > 1}
+
+    def cozypkg(self, *arguments: str, code: int = 0) -> str:
+        """What cozypkg prints, both streams; fails unless it ends with ``code``."""
+        done = subprocess.run(
+            [sys.executable, "-m", "cozystack.cozypkg.main", *arguments, "--kubeconfig", self.state / "kubeconfig"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=180,
+            check=False,
+            text=True,
+            env=environment(),
+        )
+        assert done.returncode == code, done.stdout
+        return done.stdout
+
     def pids(self, module: str) -> list[int]:
         """Processes below the sandbox that run a module."""
         return [pid for pid in _below(self.process.pid) if module in _command(pid)]

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 from cozystack.api import yaml
 from cozystack.helm import deep_merge
+from cozystack.migrate.generate import described
+from cozystack.migrate.step import load_module
 from cozystack.planner.ledger import Ledger, read_ledger
 from support.sandbox import PACKAGES, Ran, stored, up_once
 
@@ -130,7 +132,9 @@ class Version:
         number = self.number - 1
         sleep = f"await cluster.sleep({pause})" if pause else "pass"
         text = _STEP.format(number=number, parts=parts, pause=sleep, way_back=way_back)
-        (self.steps / f"m{number}.py").write_text(text + (_RUN.format(reason=fails) if fails else ""))
+        path = self.steps / f"m{number}.py"
+        path.write_text(text + (_RUN.format(reason=fails) if fails else ""))
+        self._declare(path)
 
     def script(self, text: str) -> None:
         """The same, as a script in the original's form."""
@@ -138,11 +142,11 @@ class Version:
         path.write_text(text)
         path.chmod(0o755)
 
-    def change(self, chart: str) -> None:
-        """Change a chart so that its release is upgraded."""
+    def change(self, chart: str, how: str = "") -> None:
+        """Change a chart so that its release is upgraded; ``how`` tells changes of one number apart."""
         path = self.packages / "system" / chart / "Chart.yaml"
         lines = [line for line in path.read_text().splitlines() if not line.startswith("keywords: ")]
-        path.write_text("\n".join([*lines, f"keywords: [changed-{self.number}]"]) + "\n")
+        path.write_text("\n".join([*lines, f"keywords: [changed-{self.number}{how}]"]) + "\n")
 
     def add_anvil(self) -> None:
         """A package that was not there before."""
@@ -195,6 +199,13 @@ class Version:
         file = self.steps.parent / "values.yaml"
         file.write_text(yaml.dump(self.values(values)))
         return ["--variant", VARIANT, "--platform-source", self.packages, "--values", file]
+
+    def _declare(self, step: Path) -> None:
+        """Say in the chart what the step is, as `make generate` does for those of a release."""
+        path = self.packages / "core/platform/migrations.yaml"
+        content = yaml.load(path.read_bytes())
+        content["steps"].append(described(load_module(step)))
+        path.write_text(yaml.dump(content))
 
     def _set_target(self) -> None:
         path = self.packages / "core/platform/values.yaml"

@@ -16,6 +16,7 @@ import pytest
 
 from cozystack.oci import Registry
 from support.sandbox import ROOT, environment, running
+from support.scenarios import Version
 
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.slow]
 
@@ -27,8 +28,6 @@ def blocks(page: str) -> list[tuple[str, str]]:
 
 def perform(page: str, folder: Path, **variables: str) -> dict[str, str]:
     """Run a page; what each shell block said, by its first line."""
-    tools = Path(sys.executable).parent
-    path = f"{tools}{os.pathsep}{os.environ['PATH']}"
     said = {}
     for kind, text in blocks(page):
         name, _, file = kind.partition(" file=")
@@ -36,19 +35,25 @@ def perform(page: str, folder: Path, **variables: str) -> dict[str, str]:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             (folder / file).write_text(text)
         elif name == "sh":
-            done = subprocess.run(
-                ["/bin/sh", "-euc", text],
-                cwd=folder,
-                env={**environment(), "PATH": path, **variables},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=180,
-                check=False,
-            )
-            assert done.returncode == 0, f"{text}\n{done.stdout}"
-            said[text.splitlines()[0]] = done.stdout
+            said[text.splitlines()[0]] = perform_block(text, folder, **variables)
     return said
+
+
+def perform_block(text: str, folder: Path, **variables: str) -> str:
+    """Run shell commands that must not fail; what they say."""
+    tools = Path(sys.executable).parent
+    done = subprocess.run(
+        ["/bin/sh", "-euc", text],
+        cwd=folder,
+        env={**environment(), "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, f"{text}\n{done.stdout}"
+    return done.stdout
 
 
 async def test_a_repository_of_ones_own_is_installed_beside_the_platforms(tmp_path: Path) -> None:
@@ -70,3 +75,48 @@ def develop(folder: Path, registry: str) -> dict[str, str]:
         said = perform("developing-packages.md", folder, KUBECONFIG=str(state / "kubeconfig"), REGISTRY=registry)
         assert sandbox.kubectl("get", "packages", "-o", "name") == before
         return said
+
+
+async def test_the_platform_is_updated_and_rolled_back(tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "registry")
+    port = await registry.start()
+    try:
+        await asyncio.to_thread(update_and_roll_back, tmp_path, f"127.0.0.1:{port}")
+    finally:
+        await registry.stop()
+
+
+def update_and_roll_back(folder: Path, registry: str) -> None:
+    """The two pages, one after the other; both know the versions by the names of their folders."""
+    old = Version(folder / "1")
+    new = old.next(folder / "2")
+    new.step()
+    new.change("goldpinger")
+    fixed = new.next(folder / "3", steps=0)
+    fixed.change("goldpinger", "fixed")
+    for name, version in (("old", old), ("packages", new), ("fixed", fixed)):
+        (folder / name).symlink_to(version.packages)
+    state, source = folder / "state", f"oci://{registry}/platform:stable"
+    perform_block(f"cozypkg push old {source} --insecure", folder)
+    arguments = [str(each) for each in new.arguments()]
+    arguments[arguments.index("--platform-source") + 1] = source
+    with running(state, *arguments, "--insecure") as sandbox:
+        sandbox.until("The platform is ready")
+        variables = {"KUBECONFIG": str(state / "kubeconfig"), "REGISTRY": registry}
+        updated = perform("update.md", folder, **variables)
+        assert sandbox.upgraded() == {"cozystack-platform": 2, "goldpinger": 2}
+        back = perform("rollback.md", folder, **variables)
+        assert sandbox.upgraded() == {"cozystack-platform": 4, "goldpinger": 5}
+    before = updated["cozypkg explain"]
+    assert before.startswith("All packages are ready.\n")
+    assert "Migrations, from version 57 to 58, before any package moves:\n  57 witness-57: " in before
+    assert "way back: It stays." in before
+    assert "57 witness-57: done" in updated["cozypkg wait --all --timeout 60s"]
+    held = back["cozypkg rollback cozystack.goldpinger --dry-run"]
+    assert "Rolled HelmRelease cozy-goldpinger/goldpinger back to revision 1, as revision 3" in held
+    assert "note: HelmRelease/cozy-goldpinger/goldpinger: HelmRelease/cozy-goldpinger/goldpinger is suspended" in held
+    planned = back["cozypkg plan --repository fixed || test $? -eq 2"]
+    assert "cozy-goldpinger/goldpinger is upgraded, with another chart (cozystack.goldpinger); held back: Suspended" in planned
+    resumed = back["cozypkg resume cozystack.goldpinger --yes --wait --timeout 2m"]
+    assert "cozystack.goldpinger is ready" in resumed
+    assert "This goes BACK, from version 58 to 57." in back["cozypkg plan --repository old || test $? -eq 2"]
