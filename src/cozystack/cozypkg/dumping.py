@@ -21,7 +21,7 @@ from cozystack.api import names
 from cozystack.api.resources import SECRETS, Resource, untyped
 from cozystack.cozypkg.errors import CommandError
 from cozystack.cozypkg.files import write_private
-from cozystack.cozypkg.world import CHOICE, EVERYTHING, World, add, not_served
+from cozystack.cozypkg.world import CHOICE, EVERYTHING, OPTIONAL, World, add, not_served, passed_over
 from cozystack.planner.diagnosis import Evidence
 from cozystack.planner.settings import settings_of
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 Obj = dict[str, Any]
 
 REMOVED = "(removed)"
+_UNREAD = "unread"
+"""Field of a dump: kinds that whoever made it may not list."""
 KINDS: tuple[Resource[Obj], ...] = (
     untyped("apps", "v1", "Deployment", "deployments"),
     untyped("apps", "v1", "StatefulSet", "statefulsets"),
@@ -49,14 +51,32 @@ _SECRET = re.compile(
 )
 _FLAG = re.compile(r"(--?[\w-]*(?:password|secret|token|key)[\w-]*=)\S+", re.IGNORECASE)
 _NOTES = ("kubectl.kubernetes.io/last-applied-configuration",)
+_OPTIONAL = {resource.kind for resource in OPTIONAL}
 _PLANNED = {resource.kind: resource for resource in EVERYTHING}
 
 
-async def collect(client: Client, namespaces: Iterable[str] | None = None) -> list[Obj]:
-    """The objects of a dump; of ``namespaces`` alone if they are given, of all otherwise. Raises ``KubeError``."""
+async def collect(client: Client, namespaces: Iterable[str] | None = None) -> tuple[list[Obj], tuple[str, ...]]:
+    """The objects of a dump, and the kinds that may not be listed; raises ``KubeError``.
+
+    Of ``namespaces`` alone if they are given, of all otherwise.
+    """
+    from cozystack.kube.errors import Forbidden
+
+    unread = []
+
+    async def read(resource: Resource[Obj]) -> list[Obj]:
+        try:
+            return await _list(client, resource)
+        except Forbidden:
+            if resource.kind not in _OPTIONAL:
+                raise
+            unread.append(resource.kind)
+            return []
+
     planned = [untyped(each.group, each.version, each.kind, each.plural, namespaced=each.namespaced) for each in EVERYTHING]
-    listed = await asyncio.gather(*(_list(client, resource) for resource in planned))
-    return [obj for objects in listed for obj in objects] + await evidence_of(client, namespaces)
+    listed = await asyncio.gather(*map(read, planned))
+    objects = [obj for objects in listed for obj in objects] + await evidence_of(client, namespaces)
+    return objects, tuple(sorted(unread))
 
 
 async def evidence_of(client: Client, namespaces: Iterable[str] | None) -> list[Obj]:
@@ -117,16 +137,16 @@ def _masked(value: Any, name: str) -> Any:
     return value
 
 
-def write(path: Path, objects: Iterable[Mapping[str, Any]]) -> int:
+def write(path: Path, objects: Iterable[Mapping[str, Any]], unread: Iterable[str] = ()) -> int:
     """Write a dump, readable by its owner alone; the number of objects; raises ``CommandError``."""
     items = [without_secrets(obj) for obj in objects]
-    text = msgspec.json.encode({"apiVersion": "v1", "kind": "List", "items": items})
+    text = msgspec.json.encode({"apiVersion": "v1", "kind": "List", _UNREAD: list(unread), "items": items})
     write_private(path, gzip.compress(text, mtime=0) if path.suffix == ".gz" else msgspec.json.format(text, indent=1))
     return len(items)
 
 
-def read(path: Path) -> list[Obj]:
-    """The objects of a dump; raises ``CommandError``."""
+def read(path: Path) -> tuple[list[Obj], tuple[str, ...]]:
+    """The objects of a dump, and the kinds that could not be listed for it; raises ``CommandError``."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -137,12 +157,16 @@ def read(path: Path) -> list[Obj]:
         raise CommandError(f"{path} is no dump: {error}") from error
     if not isinstance(value, dict) or not isinstance(value.get("items"), list):
         raise CommandError(f"{path} is no dump: `cozypkg dump` writes them")
-    return [item for item in value["items"] if isinstance(item, dict)]
+    unread = value.get(_UNREAD)
+    kinds = [kind for kind in unread if kind in _OPTIONAL] if isinstance(unread, list) else []
+    return [item for item in value["items"] if isinstance(item, dict)], tuple(kinds)
 
 
-def split(objects: Iterable[Obj], origin: str) -> tuple[World, Evidence]:
+def split(objects: Iterable[Obj], origin: str, unread: Iterable[str] = ()) -> tuple[World, Evidence]:
     """What the planner looks at, and the rest; an object that does not fit its kind becomes a warning."""
     world, evidence = World(origin, live=True), Evidence()
+    for kind in unread:
+        passed_over(world, kind)
     for obj in objects:
         kind = str(obj.get("kind", ""))
         resource = _PLANNED.get(kind)

@@ -108,8 +108,8 @@ def run(args: list[str], session: Session | None = None) -> int:
     except CommandError as error:
         session.tell(f"cozypkg: {error}")
         return error.code
-    except BrokenPipeError:
-        # Whoever read the output has seen enough; the interpreter must not try to write the rest.
+    except (BrokenPipeError, SystemExit):
+        # Whoever read the output has seen enough (click ends the process for that); the interpreter must not write the rest.
         _drop(session.stdout)
         return Exit.FAILED
     except OSError as error:
@@ -130,7 +130,18 @@ def _drop(stream: TextIO) -> None:
         pass
 
 
+def _open_what_is_closed() -> None:
+    """Standard streams that the caller has closed lead nowhere; else the first socket would take their place."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - until the process ends
+
+
 def main() -> int:
+    _open_what_is_closed()
     if isinstance(sys.stdout, TextIOWrapper):
         # What a terminal cannot show is better shown as a question mark than not at all.
         sys.stdout.reconfigure(errors="replace")

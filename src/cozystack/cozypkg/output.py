@@ -53,22 +53,30 @@ def table_lines(
 
 
 def write_json(value: Any, out: TextIO) -> None:
-    json.dump(value, out, indent=2, ensure_ascii=False)
-    out.write("\n")
+    _write_data(json.dumps(value, indent=2, ensure_ascii=False) + "\n", out)
 
 
 def write_yaml(value: Any, out: TextIO) -> None:
     """A list is a stream of documents, as kubectl takes objects."""
     from cozystack.api import yaml
 
-    out.write(yaml.dump_all(value) if isinstance(value, list) else yaml.dump(value))
+    _write_data(yaml.dump_all(value) if isinstance(value, list) else yaml.dump(value), out)
 
 
 def write_yaml_list(value: list[Any], out: TextIO) -> None:
     """One document, as ``write_json`` writes it: for what is no object of an API."""
     from cozystack.api import yaml
 
-    out.write(yaml.dump(value))
+    _write_data(yaml.dump(value), out)
+
+
+def _write_data(text: str, out: TextIO) -> None:
+    """Data are UTF-8, also where the terminal knows less: what cannot be shown must not be lost for programs."""
+    if text.isascii() or "utf" in (out.encoding or "utf-8").lower():
+        out.write(text)
+        return
+    out.flush()
+    out.buffer.write(text.encode())
 
 
 def plain(obj: Any) -> dict[str, Any]:

@@ -139,16 +139,41 @@ def awaited(work: Coroutine[Any, Any, T]) -> T:
 
 def _sentence(error: KubeError, config: ClusterConfig | None) -> str:
     """What went wrong between here and the cluster, for a person."""
-    from cozystack.kube.errors import ApiError, Forbidden, InternalError, ServerTimeout, ServiceUnavailable, Unauthorized
+    from cozystack.kube import errors
 
-    if config is None or not isinstance(error, ApiError):
+    if config is None:
         return str(error)
     match error:
-        case Unauthorized():
+        case errors.Unauthorized():
             user = f"context {config.context}" if config.context else config.source or "this program"
-            return f"the cluster at {config.server} does not accept the credentials of {user}: have they expired?"
-        case Forbidden():
+            why = _expired(config) or "have they expired?"
+            return f"the cluster at {config.server} does not accept the credentials of {user}: {why}"
+        case errors.Forbidden():
             return f"the cluster does not allow it: {error.message}"
-        case InternalError() | ServerTimeout() | ServiceUnavailable():
+        case errors.TooManyRequests():
+            return f"the cluster at {config.server} has too much to do: {error.message}"
+        case errors.InternalError() | errors.ServerTimeout() | errors.ServiceUnavailable():
             return f"the cluster at {config.server} is not well: {error.message}"
-    return error.message
+        case errors.ApiError():
+            return error.message
+        case errors.DecodeError():
+            return f"what answers at {config.server} is no Kubernetes (a proxy, a login page?): {error}"
+        case errors.ConnectionFailed():
+            expired = _expired(config)
+            return f"{error}; {expired}" if expired else str(error)
+    return str(error)
+
+
+def _expired(config: ClusterConfig) -> str:
+    """That the client certificate has expired, and when; a server that refuses it seldom says so."""
+    if not config.client_cert_data:
+        return ""
+    from datetime import UTC, datetime
+
+    from cryptography import x509
+
+    try:
+        until = x509.load_pem_x509_certificate(config.client_cert_data).not_valid_after_utc
+    except ValueError:
+        return ""
+    return f"the client certificate has expired on {until:%Y-%m-%d}" if until < datetime.now(UTC) else ""

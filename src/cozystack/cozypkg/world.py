@@ -48,6 +48,13 @@ EVERYTHING = (*STATE, ARTIFACT_GENERATORS, EXTERNAL_ARTIFACTS, OCI_REPOSITORIES,
 """All that the planner looks at. Of Secrets, only the copies of ``cozystack-values``, and of those only where they are."""
 
 
+OPTIONAL: dict[Resource[Any], str] = {
+    SECRETS: "that the values of the platform reach every namespace is taken for granted",
+    NAMESPACES: "that none is being deleted is taken for granted",
+}
+"""What whoever may read packages and releases need not be allowed to list, and what is believed instead."""
+
+
 @dataclass(slots=True)
 class World:
     """``origin`` says where it is from, for messages. ``places`` knows the file and line of (kind, name)."""
@@ -66,6 +73,8 @@ class World:
     warnings: list[str] = field(default_factory=list)
     settings: Settings = field(default_factory=Settings)
     """What the operator was told: without it, every release would seem to differ."""
+    unread: set[str] = field(default_factory=set)
+    """Kinds among ``OPTIONAL`` that may not be listed by who asks."""
 
     def catalogue(self, settings: Settings | None = None, *, installed: bool = False) -> Catalogue:
         """The planner's view of it; a new one at each call, for whoever wants to change it.
@@ -87,6 +96,9 @@ class World:
                     view.put(obj)
             for namespace in self.value_secrets:
                 view.set_values_secret(namespace)
+            if SECRETS.kind in self.unread:
+                for namespace in (names.SYSTEM_NAMESPACE, *view.target_namespaces):
+                    view.set_values_secret(namespace)
             if installed:
                 from cozystack.planner.comparison import assume_installed
 
@@ -108,6 +120,11 @@ async def read_cluster(client: Client, kinds: Iterable[Resource[Any]] = CHOICE, 
             if resource in CHOICE:
                 raise not_served(resource, origin) from error
             return
+        except Forbidden:
+            if resource not in OPTIONAL:
+                raise
+            passed_over(world, resource.kind)
+            return
         for item in listing.items:
             add(world, item)
         world.warnings += (f"{resource.kind} {wrong.key} cannot be read: {wrong.message}" for wrong in listing.malformed)
@@ -125,6 +142,13 @@ async def read_cluster(client: Client, kinds: Iterable[Resource[Any]] = CHOICE, 
         if isinstance(result, BaseException):
             raise result
     return world
+
+
+def passed_over(world: World, kind: str) -> None:
+    """Note that nobody could look at a kind of ``OPTIONAL``."""
+    world.unread.add(kind)
+    believed = next(text for resource, text in OPTIONAL.items() if resource.kind == kind)
+    world.warnings.append(f"{kind}s may not be listed; {believed}")
 
 
 def not_served(resource: Resource[Any], origin: str = "the cluster") -> CommandError:
@@ -160,7 +184,10 @@ def look(session: Session, files: Iterable[str], kinds: Iterable[Resource[Any]] 
     files = list(files)
     if files:
         return read_files(files, session.standard_input)
-    return session.on_cluster(lambda client: read_cluster(client, kinds))
+    world = session.on_cluster(lambda client: read_cluster(client, kinds))
+    for warning in world.warnings:
+        session.tell(f"warning: {warning}")
+    return world
 
 
 def add(world: World, obj: Any) -> None:

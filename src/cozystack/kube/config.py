@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -184,7 +185,7 @@ def _from_files(paths: list[Path], context: str | None, env: Mapping[str, str], 
     in_user = _Place(user_path, f'user "{chosen.user}"')
     if not cluster.server:
         in_cluster.fail("has no server")
-    if not cluster.server.startswith(("http://", "https://")):
+    if not _is_address(cluster.server):
         in_cluster.fail(f'has a server that is no http or https address: "{cluster.server}"')
     if cluster.proxy_url:
         in_cluster.fail("uses proxy-url, which is not supported")
@@ -215,6 +216,14 @@ def _from_files(paths: list[Path], context: str | None, env: Mapping[str, str], 
         password=user.password,
         exec=_exec(user.exec, in_user, cluster, ca_data, env) if user.exec is not None else None,
     )
+
+
+def _is_address(server: str) -> bool:
+    try:
+        parts = urlsplit(server)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _merge(paths: list[Path], *, required: bool) -> _Merged:

@@ -17,6 +17,8 @@ def command(session: Session, file: Path) -> None:
     """Write what `cozypkg explain --dump FILE` needs: no data of Secrets, no values that look secret."""
     from cozystack.cozypkg.dumping import collect, write
 
-    objects = session.on_cluster(collect)
-    number = write(file, objects)
+    objects, unread = session.on_cluster(collect)
+    for kind in unread:
+        session.tell(f"warning: {kind}s may not be listed, and are not in it")
+    number = write(file, objects, unread)
     session.tell(f"wrote {number} objects to {file}; look at it before you give it to somebody else")

@@ -37,7 +37,8 @@ def command(session: Session, package: tuple[str, ...], dump_file: Path | None, 
     if dump_file is not None:
         from cozystack.cozypkg.dumping import read, split
 
-        world, evidence = split(read(dump_file), str(dump_file))
+        objects, unread = read(dump_file)
+        world, evidence = split(objects, str(dump_file), unread)
         view = world.catalogue()
     else:
         world, view, evidence = session.on_cluster(lambda client: _look(client, package))

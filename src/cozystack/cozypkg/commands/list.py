@@ -47,8 +47,6 @@ def command(session: Session, installed: bool, components: bool, sort: str, file
     """List the packages that can be installed, or those that are."""
     kinds = (PACKAGE_SOURCES,) if not installed else STATE if components else (PACKAGES,)
     world = look(session, files, kinds)
-    for warning in world.warnings:
-        session.tell(f"warning: {warning}")
     found: Mapping[str, Package | PackageSource] = world.packages if installed else world.sources
     objects = [found[name] for name in sorted(found)]
     if sort == "ready":
