@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from support.sandbox import environment, running
-from support.scenarios import SYSTEM, Version, outcomes, revisions, upgraded, version
+from support.scenarios import Version, outcomes, revisions, upgraded, version
 from support.shapes import differing, shapes
 from support.stages import update_that_is_taken_back
 
