@@ -98,6 +98,21 @@ PATTERNS = st.lists(st.tuples(ATOMS, REPEATS), min_size=1, max_size=5).map(
 )
 
 
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("(?:|a)*", (0, 0)),
+        ("(?:|a)+", (0, 0)),
+        ("(?:a|)*", (0, 2)),
+        ("(?:|a)*$", (3, 3)),
+        ("(?:|a){2,}", (0, 0)),
+        ("(|a)*b", (0, 3)),
+    ],
+)
+def test_what_may_be_empty_is_repeated_as_go_does(pattern: str, found: tuple[int, int]) -> None:
+    assert regex.Pattern(pattern).find("aab") == found
+
+
 @given(pattern=PATTERNS, text=st.text(alphabet="ab1 \n", max_size=12))
 def test_a_pattern_matches_where_python_finds_it(pattern: str, text: str) -> None:
     theirs = re.compile(pattern.replace("$", r"\Z"), re.ASCII).search(text)

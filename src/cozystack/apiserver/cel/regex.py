@@ -374,6 +374,20 @@ _Instruction = tuple[Any, ...]
 _MIRRORED: Final = {"start": "end", "end": "start", "line start": "line end", "line end": "line start"}
 
 
+def _may_be_empty(tree: _Tree) -> bool:
+    """Whether it matches nothing at all."""
+    match tree[0]:
+        case "chars":
+            return False
+        case "cat":
+            return all(map(_may_be_empty, tree[1]))
+        case "alt":
+            return any(map(_may_be_empty, tree[1]))
+        case "repeat":
+            return tree[2] == 0 or _may_be_empty(tree[1])
+    return True
+
+
 class _Builder:
     """Instructions for a tree, or for the tree read backward."""
 
@@ -416,20 +430,35 @@ class _Builder:
                 self._repeat(*tree[1:])
 
     def _repeat(self, item: _Tree, least: int, most: int, greedy: bool) -> None:
+        if most < 0:
+            self._add_forever(item, least, greedy)
+            return
         for _ in range(least):
             self._add(item)
-        if most < 0:
-            split = self._emit(_SPLIT, 0, 0)
-            self._add(item)
-            self._emit(_JUMP, split)
-            self._set_split(split, greedy)
-            return
         splits = []
         for _ in range(most - least):
             splits.append(self._emit(_SPLIT, 0, 0))
             self._add(item)
         for split in splits:
             self._set_split(split, greedy)
+
+    def _add_forever(self, item: _Tree, least: int, greedy: bool) -> None:
+        """An item that may be empty is tried once before it is repeated, so that what it prefers is preferred."""
+        if least == 0 and not _may_be_empty(item):
+            split = self._emit(_SPLIT, 0, 0)
+            self._add(item)
+            self._emit(_JUMP, split)
+            self._set_split(split, greedy)
+            return
+        optional = self._emit(_SPLIT, 0, 0) if least == 0 else None
+        for _ in range(least - 1):
+            self._add(item)
+        start = len(self.program)
+        self._add(item)
+        again = self._emit(_SPLIT, 0, 0)
+        self.program[again] = (_SPLIT, start, again + 1) if greedy else (_SPLIT, again + 1, start)
+        if optional is not None:
+            self._set_split(optional, greedy)
 
     def _set_split(self, split: int, greedy: bool) -> None:
         end = len(self.program)
