@@ -43,7 +43,8 @@ class Sent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A request that counts, after those that go ``first``; what it leaves behind is taken away by the ``last`` ones.
+    """A request that counts, after those that go ``first``; what it leaves behind is taken away by the ``last`` ones. Its
+    namespace has ``labels``.
 
     ``differs`` says why the embedded server answers something else."""
 
@@ -53,6 +54,7 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     text: str | None = None
     media: str = "application/json"
     headers: dict[str, str] = {}
+    labels: dict[str, str] = {}
     first: list[Sent] = []
     last: list[Sent] = []
     differs: str = ""
@@ -81,7 +83,7 @@ def recorded(topic: str) -> dict[str, Obj]:
 
 async def answered(api: Api, case: Case) -> Obj:
     """Status, warnings and body of the answer that counts, in a namespace of the case's own."""
-    made = await api.create("/api/v1/namespaces", {"metadata": {"generateName": "answers-"}})
+    made = await api.create("/api/v1/namespaces", {"metadata": {"generateName": "answers-", "labels": case.labels}})
     namespace = made.body["metadata"]["name"]
     await api.until(_SETTLED.replace("{namespace}", namespace), lambda answer: answer.status == 200)
     try:

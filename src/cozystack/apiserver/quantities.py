@@ -101,3 +101,21 @@ def rounded_up(text: str, exponent: int) -> str:
     """A quantity that is no finer than that power of ten."""
     scaled = quantity(text).number / Fraction(10) ** exponent
     return written(Fraction(-(-scaled.numerator // scaled.denominator)) * Fraction(10) ** exponent)
+
+
+def plus(one: Quantity, two: Quantity) -> Quantity:
+    """The sum, written as the first of the two that is not nothing."""
+    return _like(one.number + two.number, one if one.number else two)
+
+
+def minus(one: Quantity, two: Quantity) -> Quantity:
+    """The difference, written in the same way."""
+    return _like(one.number - two.number, one if one.number else two)
+
+
+def _like(number: Fraction, model: Quantity) -> Quantity:
+    form = "binary" if model.text.endswith("i") else "exponent" if "e" in model.text.lower() else "decimal"
+    return Quantity(number, written(number, form))
+
+
+NOTHING: Final = Quantity(Fraction(0), "0")

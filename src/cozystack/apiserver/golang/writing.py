@@ -27,14 +27,22 @@ _ZEROS: Final[dict[str, Any]] = {
 class Filling:
     """What is missing in the JSON of a struct, and below it."""
 
-    __slots__ = ("_below", "_missing")
+    __slots__ = ("_below", "_missing", "_nulls")
 
     def __init__(self) -> None:
         self._missing: dict[str, Any] = {}
         self._below: list[tuple[str, str, Filling]] = []
+        self._nulls: bool | None = None
 
     def __bool__(self) -> bool:
         return bool(self._missing or self._below)
+
+    def add(self, name: str, zero: Any) -> None:
+        self._missing[name] = zero
+
+    def go_on(self, name: str, many: str, filling: Filling) -> None:
+        """Fill the struct there too, or each of several."""
+        self._below.append((name, many, filling))
 
     def fill(self, value: Obj) -> None:
         """Add what Go would write, in place."""
@@ -59,6 +67,30 @@ class Filling:
             if below == name and not many and value.get(name) is not None:
                 filling.fill(value[name])
 
+    def without_nulls(self, value: Obj) -> Obj:
+        """``value`` without the nulls that were added, which no schema lets pass; itself when there are none."""
+        if not self.has_nulls:
+            return value
+        kept = {name: item for name, item in value.items() if item is not None or name not in self._missing}
+        for name, many, filling in self._below:
+            item = kept.get(name)
+            if item is None or not filling.has_nulls:
+                continue
+            if not many:
+                kept[name] = filling.without_nulls(item)
+            elif many == "list":
+                kept[name] = [filling.without_nulls(each) for each in item]
+            else:
+                kept[name] = {key: filling.without_nulls(each) for key, each in item.items()}
+        return kept
+
+    @property
+    def has_nulls(self) -> bool:
+        if self._nulls is None:
+            below = any(filling.has_nulls for _, _, filling in self._below)
+            self._nulls = below or any(zero is None for zero in self._missing.values())
+        return self._nulls
+
 
 def filling(shape: Shape, schema: Schema) -> Filling:
     """The filling of a shape, with the defaults of its schema."""
@@ -76,11 +108,10 @@ def _filling(shape: Shape, schema: Schema, known: dict[Shape, Filling]) -> Filli
             below = (child.items if member.many == "list" else child.additional if member.many else child) if child else None
             inner = _filling(member.shape, below if below is not None else Schema(), known)
             if inner:
-                found._below.append((name, member.many, inner))
+                found.go_on(name, member.many, inner)
         zero = _zero(member, child)
-        # What must be there and is not is for others to say.
-        if zero is not MISSING and (zero is not None or name not in schema.required):
-            found._missing[name] = zero
+        if zero is not MISSING:
+            found.add(name, zero)
     return found
 
 
