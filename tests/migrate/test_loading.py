@@ -141,9 +141,9 @@ def ledger_from(number: int) -> dict[str, Any]:
 
 
 async def test_the_example_of_a_step_is_one(world: World, tmp_path: Path) -> None:
-    (text,) = re.findall(r"(?s)```python\n(.*?)```", TEXT)
+    (text,) = re.findall(r"(?s)```python file=\S+\n(.*?)```", TEXT)
     path = tmp_path / "m57.py"
-    path.write_text(re.sub(r"(?m)^   ", "", text))
+    path.write_text(text)
     example = load_module(path)
     await world.start("57")
     deployment = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,34 @@ def develop(folder: Path, registry: str) -> dict[str, str]:
         said = perform("developing-packages.md", folder, KUBECONFIG=str(state / "kubeconfig"), REGISTRY=registry)
         assert sandbox.kubectl("get", "packages", "-o", "name") == before
         return said
+
+
+async def test_a_developer_adds_a_step_between_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = Registry(tmp_path / "registry")
+    port = await registry.start()
+    checkout = tmp_path / "checkout"
+    for part in ("src", "packages", "docs"):
+        shutil.copytree(ROOT / part, checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
+    # All programs that are started from here on, those in Pods too, are those of the copy.
+    monkeypatch.setenv("PYTHONPATH", str(checkout / "src"))
+    try:
+        said = await asyncio.to_thread(add_a_step, checkout, f"127.0.0.1:{port}")
+    finally:
+        await registry.stop()
+    tried = said["cozystack-migrate plan || test $? -eq 3"]
+    assert "57 label-anvils: Give the Deployments of the anvil the label" in tried
+    assert "  patch Deployment cozy-system/anvil: the Service selects it\n" in tried
+    assert "      writes Deployment: patch\n      way back: An older release does not look at the label.\n" in tried
+    assert "57 label-anvils: done" in tried
+    assert tried.endswith("  changed Deployment cozy-system/anvil\nheavy")
+
+
+def add_a_step(checkout: Path, registry: str) -> dict[str, str]:
+    state, source = checkout / "state", f"oci://{registry}/platform:stable"
+    perform_block(f"cozypkg push packages {source} --insecure", checkout)
+    with running(state, "--variant", "isp-hosted", "--platform-source", source, "--insecure") as sandbox:
+        sandbox.until("The platform is ready")
+        return perform("migrations.md", checkout, KUBECONFIG=str(state / "kubeconfig"), REGISTRY=registry)
 
 
 async def test_the_platform_is_updated_and_rolled_back(tmp_path: Path) -> None:
