@@ -1,9 +1,9 @@
 """The node of the cluster: a kubelet stand-in that runs the operator and the real controllers of Flux as processes.
 
-It is the sandbox's kubelet, with three differences: Pods are bound by the subresource that a scheduler uses, since the real API
-server takes nothing else; tokens come from the API server; and an image of Flux starts the program that was built, with the
-arguments of its Deployment, those apart that name addresses and folders of a Pod. All other Pods are simulated, and so is what
-stands on them: an aggregated API counts as available, an admission webhook admits (see ``Surroundings``).
+It is the sandbox's scheduler and kubelet, with three differences: Pods do not wait for their claims, since nobody provisions
+volumes; tokens come from the API server; and an image of Flux starts the program that was built, with the arguments of its
+Deployment, those apart that name addresses and folders of a Pod. All other Pods are simulated, and so is what stands on them:
+an aggregated API counts as available, an admission webhook admits (see ``Surroundings``).
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from cozystack.sandbox import kinds
 from cozystack.sandbox.images import image_name
 from cozystack.sandbox.kubelet import Credentials, Kubelet
 from cozystack.sandbox.kubelet import Running as Pod
-from cozystack.sandbox.workloads.actions import NODE, Obj
+from cozystack.sandbox.scheduler import Scheduler
+from cozystack.sandbox.workloads.actions import Obj
 from cozystack.sandbox.workloads.surroundings import node, node_status
 from e2e.build import FLUX, KUBERNETES
 from e2e.controlplane import HOST, ControlPlane
@@ -60,7 +61,14 @@ class Node:
         self.kubelet.ports = ports
         controller = Controller("pods", self.kubelet.reconcile, clock=clock, random=Random(), workers=8)  # noqa: S311
         self.kubelet.attach(controller)
-        self.services = [Service("watch pods", pods.run), Service("kubelet", controller.run, controller.stop)]
+        nodes: Informer[Obj] = Informer(client, kinds.NODES)
+        scheduler = Scheduler(client, pods, nodes, clock=clock, random=Random())  # noqa: S311
+        self.services = [
+            Service("watch pods", pods.run),
+            Service("watch nodes", nodes.run),
+            scheduler.service(),
+            Service("kubelet", controller.run, controller.stop),
+        ]
 
     async def register(self) -> None:
         """Create the one Node, ready and without the taint that every new one gets."""
@@ -128,15 +136,3 @@ class _Kubelet(Kubelet):
         """Tests kill what they please: what ends is started again soon, however often that happens."""
         running.quick_failures = 0
         return await super()._after_end(key, pod, running)
-
-    async def _bind(self, key: Key) -> None:
-        """As a scheduler does. What the server refuses is looked at again when the Pod changes."""
-        binding = {
-            "apiVersion": "v1",
-            "kind": "Binding",
-            "metadata": {"name": key.name, "namespace": key.namespace},
-            "target": {"apiVersion": "v1", "kind": "Node", "name": NODE},
-        }
-        path = f"/api/v1/namespaces/{key.namespace}/pods/{key.name}/binding"
-        headers = {"Content-Type": "application/json"}
-        await self._client.transport.request("POST", path, headers=headers, body=msgspec.json.encode(binding))

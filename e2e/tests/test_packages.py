@@ -7,7 +7,7 @@ import asyncio
 from cozystack.api.meta import Key, find_condition
 from cozystack.api.resources import CONFIG_MAPS, HELM_RELEASES
 from cozystack.sandbox import kinds
-from cozystack.sandbox.pods import FAIL_ANNOTATION
+from cozystack.sandbox.lives import FAIL
 from e2e.acme import NO_POD, Acme, is_ready
 from e2e.client import until
 
@@ -115,7 +115,7 @@ async def test_a_pod_that_never_gets_ready_keeps_its_package_from_being_so(acme:
     assert found is not None
     assert not is_ready(found)
     # helm-controller takes no other values before its wait is over, so the Pod is healed behind its back.
-    healed = {"spec": {"template": {"metadata": {"annotations": {FAIL_ANNOTATION: ""}}}}}
+    healed = {"spec": {"template": {"metadata": {"annotations": {FAIL: ""}}}}}
     await acme.client.patch(kinds.DEPLOYMENTS, acme.release("alpha"), healed)
     await acme.until_ready("alpha")
 

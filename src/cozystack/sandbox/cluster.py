@@ -38,11 +38,13 @@ from cozystack.sandbox.errors import SandboxError
 from cozystack.sandbox.images import FLUX_CONTROLLERS, image_name
 from cozystack.sandbox.inprocess import InProcess
 from cozystack.sandbox.kubelet import Credentials, Kubelet
+from cozystack.sandbox.lives import no_log
 from cozystack.sandbox.state import State
 from cozystack.sandbox.workloads.actions import Obj
 from cozystack.sandbox.workloads.surroundings import node, node_status
 
 ADMIN = User("admin", ("system:masters", "system:authenticated"))
+_UNCONNECTED = "nothing runs in a simulated Pod, and a real one of the sandbox is a process on this machine"
 _ADMITS = "the Pods behind this Service are simulated: an admission webhook that stands on it admits everything"
 
 
@@ -103,6 +105,7 @@ class Cluster:
             logs=self._logs,
             webhooks=Webhooks(storage, objects.registry, resolve=self._endpoints),
             audit=self._audit,
+            unconnected=_UNCONNECTED,
         )
         self._lifecycle = Lifecycle(self.api.objects, ca=self._ca)
         self._lifecycle.start()
@@ -135,6 +138,7 @@ class Cluster:
             folder=self._state.pods,
             issue=self._issue,
             rewrite=self._rewrite,
+            note=self._workloads.note,
             start_delay=self._start_delay,
         )
         controller = Controller("pods", self.kubelet.reconcile, clock=self._clock, random=Random(), workers=8)  # noqa: S311
@@ -228,7 +232,7 @@ class Cluster:
     async def _logs(self, pod: dict[str, Any], query: Mapping[str, str]) -> AsyncIterator[bytes]:
         containers = [container["name"] for container in pod["spec"]["containers"]]
         name = query.get("container") or containers[0]
-        if name not in containers:
+        if name not in containers and name not in [each["name"] for each in pod["spec"].get("initContainers", ())]:
             raise bad_request(f"container {name} is not valid for pod {pod['metadata']['name']}")
         if "container" not in query and len(containers) > 1:
             choices = " ".join(containers)
@@ -237,6 +241,8 @@ class Cluster:
             )
         follow, previous = query.get("follow") == "true", query.get("previous") == "true"
         tail, limit = _number(query, "tailLines"), _number(query, "limitBytes")
+        if not self.kubelet.log_file(pod, name).exists() and (why := no_log(pod, name, previous=previous)):
+            raise bad_request(why)
         skip = self.kubelet.bytes_before(pod, name, tail, previous=previous) if tail is not None else 0
         left = limit if limit is not None else -1
         async for chunk in self.kubelet.read_log(pod, name, follow=follow, previous=previous, skip=skip):

@@ -22,6 +22,7 @@ CRON_JOBS: Final = untyped("batch", "v1", "CronJob", "cronjobs")
 ENDPOINTS: Final = untyped("", "v1", "Endpoints", "endpoints")
 SLICES: Final = untyped("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
 STORAGE_CLASSES: Final = untyped("storage.k8s.io", "v1", "StorageClass", "storageclasses", namespaced=False)
+BUDGETS: Final = untyped("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
 API_SERVICES: Final = untyped("apiregistration.k8s.io", "v1", "APIService", "apiservices", namespaced=False)
 
 BY_KIND: Final[dict[str, Resource[dict[str, Any]]]] = {
@@ -42,6 +43,7 @@ BY_KIND: Final[dict[str, Resource[dict[str, Any]]]] = {
         ENDPOINTS,
         SLICES,
         STORAGE_CLASSES,
+        BUDGETS,
         API_SERVICES,
     )
 }

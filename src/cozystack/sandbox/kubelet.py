@@ -2,7 +2,8 @@
 
 A real Pod gets the credentials of its service account as a kubeconfig and as the files that every Pod has; where they are is
 told by ``KUBECONFIG`` and ``COZYSTACK_SERVICEACCOUNT_DIR``, since the usual path is not writable for all. A container that
-ends is started again with a growing delay, as Pods of that restart policy are. Everything else about a Pod is simulated.
+ends is started again with a growing delay, as Pods of that restart policy are. Everything else about a Pod is simulated; what
+becomes of the Pods that are simulated altogether stands in ``lives``.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from pathlib import Path
 from cozystack.api.meta import Key
 from cozystack.kube import Client, Informer, key_of
 from cozystack.kube.clock import Clock
-from cozystack.kube.errors import Conflict, Invalid, NotFound
+from cozystack.kube.errors import Conflict, NotFound
 from cozystack.runtime import Controller, Done, Log, RequeueAfter, Result
 from cozystack.sandbox import kinds
 from cozystack.sandbox.images import is_real, real_command
-from cozystack.sandbox.pods import Outcome, pod_status, simulated_outcome
+from cozystack.sandbox.lives import KUBELET, Life, advance, killed, remembered, simulated_log
+from cozystack.sandbox.pods import Shown, pod_status, same_status
 from cozystack.sandbox.processes import Ended, Process
-from cozystack.sandbox.workloads.actions import NODE, Obj, is_deleting
+from cozystack.sandbox.workloads.actions import NODE, Note, Obj, has_ended, is_deleting
 
 FIRST_RESTART, LONGEST_RESTART = 0.5, 30.0
 STEADY = 60.0
@@ -54,7 +56,7 @@ class Running:
 
 
 class Kubelet:
-    """Reconciles Pods. ``issue`` writes the credentials of (namespace, service account) into a folder for a Pod's uid."""
+    """Reconciles Pods that have a node. ``issue`` writes the credentials of a Pod into a folder; ``note`` tells of an Event."""
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class Kubelet:
         folder: Path,
         issue: Callable[[Obj, Path], Awaitable[Credentials]],
         rewrite: Callable[[Obj, list[str]], list[str]] = lambda _container, command: command,
+        note: Callable[[Note], None] = lambda _note: None,
         environment: Mapping[str, str] | None = None,
         start_delay: float = 0.2,
     ) -> None:
@@ -76,9 +79,10 @@ class Kubelet:
         self._folder = folder
         self._issue = issue
         self._rewrite = rewrite
+        self._note = note
         self._environment = dict(os.environ if environment is None else environment)
         self._start_delay = start_delay
-        self._seen: dict[str, float] = {}
+        self._lives: dict[Key, Life] = {}
         self._running: dict[Key, Running] = {}
         self._controller: Controller | None = None
 
@@ -92,53 +96,43 @@ class Kubelet:
         if running is not None and (pod is None or pod["metadata"]["uid"] != running.uid):
             await self._stop(key, running, 5.0)
         if pod is None:
+            self._lives.pop(key, None)
             return Done()
         if is_deleting(pod):
             return await self._finish(key, pod)
-        if pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
-            return Done()
-        if not pod["spec"].get("nodeName"):
-            await self._bind(key)
+        if has_ended(pod) or not pod["spec"].get("nodeName"):
+            self._lives.pop(key, None)
             return Done()
         if is_real(pod):
             return await self._run(key, pod)
         return await self._simulate(key, pod)
 
-    async def _bind(self, key: Key) -> None:
-        try:
-            await self._client.patch(kinds.PODS, key, {"spec": {"nodeName": NODE}})
-        except (NotFound, Conflict, Invalid):
-            return
-
     async def _simulate(self, key: Key, pod: Obj) -> Result:
-        outcome = simulated_outcome(pod)
-        uid = pod["metadata"]["uid"]
-        if pod.get("status", {}).get("startTime") is None:
-            since = self._seen.setdefault(uid, self._clock.monotonic())
-            left = since + self._start_delay - self._clock.monotonic()
-            if left > 0:
-                return RequeueAfter(left)
-        self._seen.pop(uid, None)
-        await self._report(key, pod, outcome)
-        return Done()
+        moment = self._clock.monotonic()
+        life = self._lives.get(key)
+        if life is None or life.uid != pod["metadata"]["uid"]:
+            life = self._lives[key] = remembered(pod, moment)
+        turn = advance(pod, life, moment, self._clock.now(), step=self._start_delay)
+        for note in turn.notes:
+            self._note(note)
+        await self._write(key, pod, turn.shown)
+        return RequeueAfter(turn.wake) if turn.wake is not None else Done()
 
-    async def _report(self, key: Key, pod: Obj, outcome: Outcome, *, message: str = "", code: int = 1) -> None:
-        running = self._running.get(key)
-        status = pod_status(
-            pod,
-            outcome,
-            self._clock.now(),
-            started=running.started if running else None,
-            restarts=running.restarts if running else 0,
-            exit_code=code,
-            message=message,
-        )
-        if _same(pod.get("status", {}), status):
+    async def _write(self, key: Key, pod: Obj, shown: Shown) -> None:
+        status = pod_status(pod, shown)
+        if same_status(pod.get("status", {}), status):
             return
         try:
             await self._client.patch(kinds.PODS, key, {"status": status}, subresource="status")
         except NotFound:
             return
+
+    async def _report(self, key: Key, pod: Obj, shown: Shown) -> None:
+        """Write the status of a real Pod."""
+        running = self._running.get(key)
+        if running is not None:
+            shown.started, shown.restarts = running.started, running.restarts
+        await self._write(key, pod, shown)
 
     async def _run(self, key: Key, pod: Obj) -> Result:
         running = self._running.get(key)
@@ -154,7 +148,7 @@ class Kubelet:
             return await self._after_end(key, pod, running)
         elif self._clock.monotonic() - running.started_at > STEADY:
             running.quick_failures = 0
-        await self._report(key, pod, "running")
+        await self._report(key, pod, Shown("running", self._clock.now()))
         return Done()
 
     async def _start(self, key: Key, pod: Obj, running: Running) -> None:
@@ -179,6 +173,8 @@ class Kubelet:
             )
             running.processes[name] = process
             self._log.info("process started", pod=str(key), container=name, pid=process.pid)
+            self._note(Note(pod, KUBELET, "Created", f"Created container: {name}"))
+            self._note(Note(pod, KUBELET, "Started", f"Started container {name} (process {process.pid} on this machine)"))
 
     def _environment_of(self, pod: Obj, container: Obj, credentials: Credentials) -> dict[str, str]:
         """The container's environment over a bare one; the API server is where it really is, whatever the chart says."""
@@ -225,7 +221,9 @@ class Kubelet:
         shown = code if code >= 0 else 128 - code
         if policy != "Always" and (code == 0 or policy == "Never"):
             await self._stop_processes(running, 5.0)
-            await self._report(key, pod, "succeeded" if code == 0 else "failed", code=shown, message=self.last_words(pod))
+            words = self.last_words(pod)
+            last = Shown("succeeded" if code == 0 else "failed", self._clock.now(), exit_code=shown, message=words)
+            await self._report(key, pod, last)
             self._running.pop(key, None)
             return Done()
         now = self._clock.monotonic()
@@ -235,13 +233,19 @@ class Kubelet:
             delay = min(FIRST_RESTART * 2**running.quick_failures, LONGEST_RESTART)
             running.quick_failures += 1
             running.restart_at = now + delay
-            await self._report(key, pod, "crash-loop", code=shown, message=self.last_words(pod))
+            name = next(iter(running.ended))
+            text = f"Back-off restarting failed container {name} in pod {key.name}_{key.namespace}({running.uid})"
+            self._note(Note(pod, KUBELET, "BackOff", text, warning=True))
+            waiting = f"back-off {delay:g}s restarting failed container={name} pod={key.name}_{key.namespace}({running.uid})"
+            words = self.last_words(pod)
+            ended = Shown("crash-loop", self._clock.now(), exit_code=shown, message=words, waiting=waiting)
+            await self._report(key, pod, ended)
         if now < running.restart_at:
             return RequeueAfter(running.restart_at - now)
         running.restart_at = None
         running.restarts += 1
         await self._start(key, pod, running)
-        await self._report(key, pod, "running")
+        await self._report(key, pod, Shown("running", self._clock.now()))
         return Done()
 
     def last_words(self, pod: Obj) -> str:
@@ -253,6 +257,9 @@ class Kubelet:
         return ""
 
     async def _finish(self, key: Key, pod: Obj) -> Result:
+        if self._lives.pop(key, None) is not None or key in self._running:
+            for note in killed(pod):
+                self._note(note)
         running = self._running.get(key)
         if running is not None:
             grace = pod["metadata"].get("deletionGracePeriodSeconds", 30)
@@ -317,7 +324,7 @@ class Kubelet:
         path = self._log_path(pod, container, previous)
         if not path.exists():
             if not is_real(pod):
-                yield b"this Pod is simulated: nothing runs in it\n"
+                yield simulated_log(pod, container).encode()
             return
         key = Key(pod["metadata"]["namespace"], pod["metadata"]["name"])
         with path.open("rb") as source:
@@ -331,17 +338,3 @@ class Kubelet:
                 if not follow or process is None or not process.running:
                     return
                 await self._clock.sleep(0.2)
-
-
-def _same(live: Obj, wanted: Obj) -> bool:
-    """Whether ``live`` says what ``wanted`` says, the times of unchanged facts apart."""
-    return (
-        live.get("phase") == wanted["phase"]
-        and _facts(live.get("containerStatuses", ())) == _facts(wanted["containerStatuses"])
-        and {c["type"]: c["status"] for c in live.get("conditions", ())}
-        == {c["type"]: c["status"] for c in wanted["conditions"]}
-    )
-
-
-def _facts(statuses: list[Obj]) -> list[tuple[object, ...]]:
-    return [(s["name"], s["ready"], s["restartCount"], *sorted(s.get("state", {}))) for s in statuses]

@@ -12,6 +12,7 @@ from cozystack.sandbox.workloads.actions import (
     Action,
     Again,
     Create,
+    Delete,
     Note,
     Obj,
     delete,
@@ -50,12 +51,14 @@ def reconcile_cron_job(cron_job: Obj, jobs: list[Obj], now: datetime) -> list[Ac
         else:
             if policy == "Replace":
                 for job in running:
-                    text = f"Deleted job {job['metadata']['name']}"
-                    actions += [delete(job), Note(cron_job, _COMPONENT, "SuccessfulDelete", text)]
+                    actions.append(_deleted(cron_job, job))
                 running = []
             made = _job(cron_job, name, due)
-            actions += [Create(made), Note(cron_job, _COMPONENT, "SuccessfulCreate", f"Created job {name}")]
+            told = Note(cron_job, _COMPONENT, "SuccessfulCreate", f"Created job {name}")
+            refused = Note(cron_job, _COMPONENT, "FailedCreate", "Error creating job: ", warning=True)
+            actions.append(Create(made, told, refused))
             status["lastScheduleTime"] = format_time(due)
+    actions += _news(cron_job, mine)
     status["active"] = [_reference(job) for job in running] or None
     actions += status_action(cron_job, status)
     return [*actions, Again(following - now)] if following is not None else actions
@@ -74,7 +77,7 @@ def _times(cron_job: Obj, now: datetime) -> tuple[datetime | None, datetime | No
     while moment is not None and moment <= now:
         due, missed = moment.astimezone(UTC), missed + 1
         if missed > _MOST_MISSED:
-            # Kubernetes gives up to count here, and takes the latest.
+            # Nobody counts on; the latest is taken.
             moment = times.after((now - timedelta(minutes=1)).astimezone(zone))
             return (moment.astimezone(UTC) if moment and moment <= now else due), times.after(now.astimezone(zone))
         moment = times.after(moment)
@@ -88,8 +91,27 @@ def _history(cron_job: Obj, jobs: list[Obj]) -> list[Action]:
         ended = [job for job in jobs if _has(job, kind) and not is_deleting(job)]
         oldest_first = sorted(ended, key=lambda job: str(job["status"].get("startTime", "")))
         for job in oldest_first[: max(0, len(ended) - cron_job["spec"].get(name, limit))]:
-            text = f"Deleted job {job['metadata']['name']}"
-            actions += [delete(job), Note(cron_job, _COMPONENT, "SuccessfulDelete", text)]
+            actions.append(_deleted(cron_job, job))
+    return actions
+
+
+def _deleted(cron_job: Obj, job: Obj) -> Delete:
+    return delete(job, Note(cron_job, _COMPONENT, "SuccessfulDelete", f"Deleted job {job['metadata']['name']}"))
+
+
+def _news(cron_job: Obj, jobs: list[Obj]) -> list[Action]:
+    """What has become of the Jobs that the status names as running."""
+    there = {job["metadata"]["uid"]: job for job in jobs}
+    actions: list[Action] = []
+    for reference in cron_job.get("status", {}).get("active") or ():
+        job = there.get(reference["uid"])
+        if job is None:
+            text = f"Active job went missing: {reference['name']}"
+            actions.append(Note(cron_job, _COMPONENT, "MissingJob", text))
+        elif finished(job):
+            how = "Complete" if _has(job, "Complete") else "Failed"
+            text = f"Saw completed job: {reference['name']}, condition: {how}"
+            actions.append(Note(cron_job, _COMPONENT, "SawCompletedJob", text))
     return actions
 
 

@@ -2,8 +2,8 @@
 
 A rolling update keeps at least ``replicas - maxUnavailable`` Pods available and at most ``replicas + maxSurge`` in all;
 ``Recreate`` takes every old Pod away first. A ReplicaSet is known by its template: a rollback finds the one of before, and
-gives it the next revision. What is not done as Kubernetes does it: scaling in the middle of a rollout goes to the new
-ReplicaSet alone, not to all in proportion.
+gives it the next revision. Each ReplicaSet says for how many replicas it was last scaled; where that is not what is wanted
+now, somebody has scaled in the middle of a rollout, and all that have Pods get their share of the difference.
 """
 
 from __future__ import annotations
@@ -21,35 +21,38 @@ from cozystack.sandbox.workloads.actions import (
     condition,
     delete,
     is_deleting,
-    owned_by,
     owner,
     short_hash,
     status_action,
+    with_condition,
 )
+from cozystack.sandbox.workloads.claiming import claimed
 
 HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
+HISTORY = "deployment.kubernetes.io/revision-history"
 DESIRED = "deployment.kubernetes.io/desired-replicas"
 MOST = "deployment.kubernetes.io/max-replicas"
 _COMPONENT = "deployment-controller"
 # These speak of the Deployment itself.
-_NOT_COPIED = frozenset(("kubectl.kubernetes.io/last-applied-configuration", REVISION, DESIRED, MOST))
+_NOT_COPIED = frozenset(("kubectl.kubernetes.io/last-applied-configuration", REVISION, HISTORY, DESIRED, MOST))
 
 
 def reconcile_deployment(deployment: Obj, replica_sets: list[Obj], now: datetime) -> list[Action]:
     """Actions for a Deployment, given the ReplicaSets of its namespace."""
     if is_deleting(deployment):
         return []
-    owned = [item for item in owned_by(deployment, replica_sets) if not is_deleting(item)]
+    mine, actions = claimed(deployment, replica_sets)
+    owned = [item for item in mine if not is_deleting(item)]
     template_hash = short_hash(deployment["spec"]["template"])
     current = next((item for item in owned if item["metadata"]["labels"].get(HASH_LABEL) == template_hash), None)
     old = [item for item in owned if item is not current]
     paused = bool(deployment["spec"].get("paused"))
-    actions: list[Action] = []
-    if paused:
-        actions += _scaled_while_paused(deployment, owned)
+    if paused or _was_scaled(deployment, owned):
+        actions += _scaled_together(deployment, current, old)
     else:
         actions += _rolled_out(deployment, template_hash, current, old)
+    if not paused:
         actions += _revisions(deployment, current, old)
     return actions + _status(deployment, current, old, now, paused=paused)
 
@@ -61,7 +64,7 @@ def _rolled_out(deployment: Obj, template_hash: str, current: Obj | None, old: l
     recreate = deployment["spec"].get("strategy", {}).get("type") == "Recreate"
     if recreate:
         scaled = [action for item in old if _replicas(item) for action in _scale(deployment, item, 0)]
-        if scaled or any(_count(item, "replicas") for item in old):
+        if scaled or any(_count(item, "replicas") or _count(item, "terminatingReplicas") for item in old):
             return scaled
         surge = 0
     total = sum(map(_replicas, old)) + (_replicas(current) if current else 0)
@@ -70,7 +73,9 @@ def _rolled_out(deployment: Obj, template_hash: str, current: Obj | None, old: l
         first = wanted if not old else min(wanted, room)
         revision = 1 + max(map(_revision, old), default=0)
         made = _replica_set(deployment, template_hash, first, revision, wanted + surge)
-        return [Create(made), *([_scaled(deployment, made, 0, first)] if first else [])]
+        told = _scaled(deployment, made, 0, first) if first else None
+        text = f'Failed to create new replica set "{made["metadata"]["name"]}": '
+        return [Create(made, told, Note(deployment, _COMPONENT, "ReplicaSetCreateError", text, warning=True))]
     have = _replicas(current)
     if have > wanted:
         return _scale(deployment, current, wanted)
@@ -108,90 +113,148 @@ def _old_scaled_down(deployment: Obj, current: Obj, old: list[Obj], least: int) 
     ]
 
 
-def _scaled_while_paused(deployment: Obj, owned: list[Obj]) -> list[Action]:
-    """A paused Deployment keeps its template, and still has as many Pods as it is told to."""
-    active = [item for item in owned if _replicas(item)] or sorted(owned, key=_revision)[-1:]
-    if len(active) == 1 and _replicas(active[0]) != _wanted(deployment):
-        return _scale(deployment, active[0], _wanted(deployment))
-    return []
+def _was_scaled(deployment: Obj, owned: list[Obj]) -> bool:
+    """Whether a ReplicaSet with Pods was last scaled for another number of replicas than is wanted now."""
+    wanted = str(_wanted(deployment))
+    desired = (item["metadata"].get("annotations", {}).get(DESIRED, wanted) for item in owned if _replicas(item))
+    return any(value != wanted for value in desired)
+
+
+def _scaled_together(deployment: Obj, current: Obj | None, old: list[Obj]) -> list[Action]:
+    """Bring the ReplicaSets to a new number of replicas, without a step of the rollout."""
+    wanted, owned = _wanted(deployment), ([current] if current is not None else []) + old
+    active = [item for item in owned if _replicas(item)]
+    if len(active) <= 1:
+        # A paused Deployment keeps its template, and still has as many Pods as it is told to.
+        scaled = active or ([current] if current is not None else sorted(old, key=_revision)[-1:])
+        return [action for item in scaled for action in _scale(deployment, item, wanted)]
+    if current is not None and _replicas(current) == wanted == _count(current, "availableReplicas"):
+        return [action for item in old if _replicas(item) for action in _scale(deployment, item, 0)]
+    if deployment["spec"].get("strategy", {}).get("type") == "Recreate":
+        return [action for item in active for action in _scale(deployment, item, _replicas(item))]
+    allowed = wanted + _fenceposts(deployment)[0] if wanted else 0
+    missing = allowed - sum(map(_replicas, active))
+    # Of equally large ones, the newer grow and the older shrink first.
+    active.sort(key=lambda item: str(item["metadata"].get("creationTimestamp", "")), reverse=missing > 0)
+    active.sort(key=_replicas, reverse=True)
+    sizes, added = [], 0
+    for item in active:
+        share = _proportion(deployment, item, allowed)
+        share = min(share, missing - added) if missing > 0 else max(share, missing - added)
+        sizes.append(_replicas(item) + share)
+        added += share
+    sizes[0] = max(0, sizes[0] + missing - added)
+    return [action for item, size in zip(active, sizes, strict=True) for action in _scale(deployment, item, size)]
+
+
+def _proportion(deployment: Obj, replica_set: Obj, allowed: int) -> int:
+    """By how much a ReplicaSet grows when all grow from what they were scaled for to ``allowed``."""
+    size = _replicas(replica_set)
+    before = int(replica_set["metadata"].get("annotations", {}).get(MOST, "0")) or _count(deployment, "replicas")
+    return int(size * allowed / before + 0.5) - size if before else 0
 
 
 def _revisions(deployment: Obj, current: Obj | None, old: list[Obj]) -> list[Action]:
-    """The new ReplicaSet has the highest revision, the Deployment says which that is, and old ones that are empty are few."""
+    """The new ReplicaSet has the highest revision and knows those that it had before; old ones that are empty are few."""
     actions: list[Action] = []
-    revision = 1 + max(map(_revision, old), default=0)
     if current is not None:
-        revision = max(revision, _revision(current))
-        notes = _annotations(deployment, revision)
-        live = current["metadata"].get("annotations", {})
+        notes, live = _annotations(deployment, _next_revision(current, old)), current["metadata"].get("annotations", {})
+        if live.get(REVISION) and live[REVISION] != notes[REVISION]:
+            notes[HISTORY] = ",".join(filter(None, (live.get(HISTORY), live[REVISION])))
         changed = {key: value for key, value in notes.items() if live.get(key) != value}
-        if changed:
-            actions.append(_annotated(current, changed))
-    if deployment["metadata"].get("annotations", {}).get(REVISION) != str(revision):
-        actions.append(_annotated(deployment, {REVISION: str(revision)}))
+        change: Obj = {"metadata": {"annotations": changed}} if changed else {}
+        least = deployment["spec"].get("minReadySeconds", 0)
+        if current["spec"].get("minReadySeconds", 0) != least:
+            change["spec"] = {"minReadySeconds": least or None}
+        if change:
+            meta = current["metadata"]
+            actions.append(Patch("ReplicaSet", meta["namespace"], meta["name"], change))
     idle = [item for item in old if not _replicas(item) and not _count(item, "replicas")]
     keep = deployment["spec"].get("revisionHistoryLimit", 10)
     return actions + [delete(item) for item in sorted(idle, key=_revision)[: max(0, len(idle) - keep)]]
 
 
+def _next_revision(current: Obj | None, old: list[Obj]) -> int:
+    """The revision of the present template."""
+    return max(1 + max(map(_revision, old), default=0), _revision(current) if current is not None else 0)
+
+
 def _status(deployment: Obj, current: Obj | None, old: list[Obj], now: datetime, *, paused: bool) -> list[Action]:
     wanted = _wanted(deployment)
     every = ([current] if current else []) + old
-    total, ready, available = (
-        sum(_count(item, name) for item in every) for name in ("replicas", "readyReplicas", "availableReplicas")
+    total, ready, available, terminating = (
+        sum(_count(item, name) for item in every)
+        for name in ("replicas", "readyReplicas", "availableReplicas", "terminatingReplicas")
     )
     updated = _count(current, "replicas") if current else 0
     _, unavailable = _fenceposts(deployment)
     enough = available >= wanted - unavailable
     counts = {"replicas": total, "updatedReplicas": updated, "readyReplicas": ready, "availableReplicas": available}
     complete = updated == wanted and total == wanted and available == wanted and current is not None
-    progressing, again = _progressing(deployment, current, counts, now, complete=complete, paused=paused)
     has = "has" if enough else "does not have"
     why = "MinimumReplicasAvailable" if enough else "MinimumReplicasUnavailable"
     text = f"Deployment {has} minimum availability."
-    conditions = [condition(deployment, "Available", enough, why, text, now, updated=True)]
+    conditions = deployment.get("status", {}).get("conditions", [])
+    conditions = with_condition(conditions, condition(deployment, "Available", enough, why, text, now, updated=True))
+    progressing, again = _progressing(deployment, current, counts, now, complete=complete, paused=paused)
+    if progressing is None or progressing not in conditions:
+        conditions = [entry for entry in conditions if entry["type"] != "Progressing"]
+        conditions += [progressing] if progressing is not None else []
+    conditions = with_condition(conditions, _failure(deployment, every, now), "ReplicaFailure")
     status = {
         "observedGeneration": deployment["metadata"].get("generation", 1),
         **counts,
         "unavailableReplicas": max(0, max(total, wanted) - available),
-        "conditions": [*conditions, *progressing],
+        "terminatingReplicas": terminating,
+        "conditions": conditions,
     }
-    return [*status_action(deployment, status), *again]
+    notes = {} if paused else {REVISION: str(_next_revision(current, old))}
+    return [*status_action(deployment, status, always=("terminatingReplicas",), annotations=notes), *again]
+
+
+def _failure(deployment: Obj, replica_sets: list[Obj], now: datetime) -> Obj | None:
+    """What keeps a ReplicaSet from making Pods; that of the new one counts first."""
+    for item in replica_sets:
+        for entry in item.get("status", {}).get("conditions", ()):
+            if entry["type"] == "ReplicaFailure" and entry["status"] == "True":
+                reason, message = entry.get("reason", ""), entry.get("message", "")
+                return condition(deployment, "ReplicaFailure", True, reason, message, now, updated=True)
+    return None
 
 
 def _progressing(
     deployment: Obj, current: Obj | None, counts: dict[str, int], now: datetime, *, complete: bool, paused: bool
-) -> tuple[list[Obj], list[Action]]:
+) -> tuple[Obj | None, list[Action]]:
     """The condition that says how the rollout goes, and when it would be late."""
     live = deployment.get("status", {})
     old = next((c for c in live.get("conditions", ()) if c["type"] == "Progressing"), None)
     deadline = deployment["spec"].get("progressDeadlineSeconds")
     if deadline is None:
-        return [], []
+        return None, []
     name = current["metadata"]["name"] if current else ""
     if paused:
-        return [_said(old, "Unknown", "DeploymentPaused", "Deployment is paused", now)], []
+        return _said(old, "Unknown", "DeploymentPaused", "Deployment is paused", now), []
     if old is not None and old["reason"] == "DeploymentPaused":
-        return [_said(old, "Unknown", "DeploymentResumed", "Deployment is resumed", now)], []
+        return _said(old, "Unknown", "DeploymentResumed", "Deployment is resumed", now), []
     if complete:
         text = f'ReplicaSet "{name}" has successfully progressed.'
-        return [_said(old, "True", "NewReplicaSetAvailable", text, now)], []
+        return _said(old, "True", "NewReplicaSetAvailable", text, now), []
     moved = any(counts[key] > live.get(key, 0) for key in ("updatedReplicas", "readyReplicas", "availableReplicas"))
     moved = moved or counts["replicas"] - counts["updatedReplicas"] < live.get("replicas", 0) - live.get("updatedReplicas", 0)
     settled = old is not None and old["reason"] == "NewReplicaSetAvailable"
     if old is None or moved or (settled and live.get("observedGeneration") != deployment["metadata"].get("generation", 1)):
         if current is None:
             text = "Created new replica set" if old is None else "Deployment is progressing."
-            return [_said(old, "True", "NewReplicaSetCreated", text, now, fresh=True)], [Again(timedelta(seconds=deadline))]
+            return _said(old, "True", "NewReplicaSetCreated", text, now, fresh=True), [Again(timedelta(seconds=deadline))]
         text = f'ReplicaSet "{name}" is progressing.'
-        return [_said(old, "True", "ReplicaSetUpdated", text, now, fresh=True)], [Again(timedelta(seconds=deadline))]
+        return _said(old, "True", "ReplicaSetUpdated", text, now, fresh=True), [Again(timedelta(seconds=deadline))]
     if settled or old["reason"] == "ProgressDeadlineExceeded":
-        return [old], []
+        return old, []
     left = parse_time(old["lastUpdateTime"]) + timedelta(seconds=deadline) - now
     if left <= timedelta(0):
         text = f'ReplicaSet "{name}" has timed out progressing.'
-        return [_said(old, "False", "ProgressDeadlineExceeded", text, now)], []
-    return [old], [Again(left)]
+        return _said(old, "False", "ProgressDeadlineExceeded", text, now), []
+    return old, [Again(left)]
 
 
 def _said(old: Obj | None, status: str, reason: str, message: str, now: datetime, *, fresh: bool = False) -> Obj:
@@ -262,17 +325,18 @@ def _annotations(deployment: Obj, revision: int) -> dict[str, str]:
     return {**copied, REVISION: str(revision), DESIRED: str(wanted), MOST: str(most)}
 
 
-def _annotated(item: Obj, annotations: dict[str, str]) -> Patch:
-    meta = item["metadata"]
-    return Patch(item["kind"], meta["namespace"], meta["name"], {"metadata": {"annotations": annotations}})
-
-
 def _scale(deployment: Obj, replica_set: Obj, replicas: int) -> list[Action]:
-    meta = replica_set["metadata"]
-    return [
-        Patch("ReplicaSet", meta["namespace"], meta["name"], {"spec": {"replicas": replicas}}),
-        _scaled(deployment, replica_set, _replicas(replica_set), replicas),
-    ]
+    """Set the size of a ReplicaSet, and note for how many replicas in all; nothing when it is so already."""
+    meta, before = replica_set["metadata"], _replicas(replica_set)
+    wanted = _wanted(deployment)
+    notes = {DESIRED: str(wanted), MOST: str(wanted + _fenceposts(deployment)[0])}
+    noted = {key: value for key, value in notes.items() if meta.get("annotations", {}).get(key) != value}
+    change: Obj = {"metadata": {"annotations": noted}} if noted else {}
+    if replicas == before:
+        return [Patch("ReplicaSet", meta["namespace"], meta["name"], change)] if change else []
+    change["spec"] = {"replicas": replicas}
+    patch = Patch("ReplicaSet", meta["namespace"], meta["name"], change)
+    return [patch, _scaled(deployment, replica_set, before, replicas)]
 
 
 def _scaled(deployment: Obj, replica_set: Obj, before: int, after: int) -> Note:

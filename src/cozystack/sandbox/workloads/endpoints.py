@@ -18,6 +18,7 @@ from cozystack.sandbox.workloads.actions import (
 )
 
 SERVICE_LABEL: Final = "kubernetes.io/service-name"
+_HEADLESS: Final = "service.kubernetes.io/headless"
 _MANAGED: Final = "endpointslice.kubernetes.io/managed-by"
 
 
@@ -43,15 +44,16 @@ def _slice(service: Obj, pods: list[Obj], slices: list[Obj], *, everyone: bool) 
     meta, spec = service["metadata"], service["spec"]
     name = f"{meta['name'][:57]}-{short_hash(meta['uid'], 5)}"
     ports = _ports(spec, pods)
-    content: Obj = {"endpoints": [_endpoint(pod, everyone=everyone) for pod in pods], "ports": ports}
+    content: Obj = {"endpoints": [_endpoint(pod, everyone=everyone) for pod in pods] or None, "ports": ports or None}
     live = next((item for item in slices if item["metadata"]["name"] == name), None)
     if live is not None:
-        changed = {key: value for key, value in content.items() if (live.get(key) or []) != value}
+        changed = {key: value for key, value in content.items() if (live.get(key) or None) != value}
         return [Patch("EndpointSlice", meta["namespace"], name, changed)] if changed else []
     labels = {**(meta.get("labels") or {}), SERVICE_LABEL: meta["name"], _MANAGED: "endpointslice-controller.k8s.io"}
     if spec.get("clusterIP") == "None":
-        labels["service.kubernetes.io/headless"] = ""
-    metadata = {"name": name, "namespace": meta["namespace"], "labels": labels, "ownerReferences": [owner(service)]}
+        labels[_HEADLESS] = ""
+    metadata = {"name": name, "generateName": f"{meta['name']}-", "namespace": meta["namespace"], "labels": labels}
+    metadata["ownerReferences"] = [owner(service)]
     made: Obj = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata}
     return [Create({**made, "addressType": "IPv4", **content})]
 
@@ -71,21 +73,26 @@ def _legacy(meta: Obj, spec: Obj, pods: list[Obj], live: Obj | None, *, everyone
     staying = [pod for pod in pods if not is_deleting(pod)]
     ready = [_address(pod) for pod in staying if is_ready(pod) or everyone]
     waiting = [_address(pod) for pod in staying if not (is_ready(pod) or everyone)]
-    ports = [{key: value for key, value in port.items() if value is not None} for port in _ports(spec, pods)]
+    ports = [{key: value for key, value in port.items() if value} for port in _ports(spec, pods)]
     subset: Obj = {"addresses": ready, "notReadyAddresses": waiting, "ports": ports}
     subsets = [{key: value for key, value in subset.items() if value}] if ready or waiting else []
     if live is not None:
         if (live.get("subsets") or []) == subsets:
             return []
-        return [Patch("Endpoints", meta["namespace"], meta["name"], {"subsets": subsets})]
+        return [Patch("Endpoints", meta["namespace"], meta["name"], {"subsets": subsets or None})]
     labels = {**(meta.get("labels") or {}), "endpoints.kubernetes.io/managed-by": "endpoint-controller"}
+    if spec.get("clusterIP") == "None":
+        labels[_HEADLESS] = ""
     metadata = {"name": meta["name"], "namespace": meta["namespace"], "labels": labels}
-    return [Create({"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": subsets})]
+    made: Obj = {"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata}
+    return [Create({**made, "subsets": subsets} if subsets else made)]
 
 
 def _ports(spec: Obj, pods: list[Obj]) -> list[Obj]:
-    """The ports of Pods that the ports of a Service lead to; a name that no Pod has leads nowhere."""
-    found = []
+    """The ports of Pods that the ports of a Service lead to; a name that no Pod has leads nowhere, and so does no Pod."""
+    found: list[Obj] = []
+    if not pods:
+        return found
     for port in spec.get("ports") or ():
         target = port.get("targetPort", port["port"])
         number = target if isinstance(target, int) else _named(target, pods)

@@ -6,7 +6,7 @@ from typing import Any
 
 from cozystack.sandbox.workloads.actions import Action, Create, Obj, Patch, delete, owned_by, owner, short_hash
 
-HASH = "controller.kubernetes.io/hash"
+_LABEL = {"StatefulSet": "controller.kubernetes.io/hash", "DaemonSet": "controller-revision-hash"}
 
 
 def revision_name(workload: Obj) -> str:
@@ -40,17 +40,21 @@ def template_of(revisions: list[Obj], name: str) -> dict[str, Any] | None:
 
 
 def _revision(workload: Obj, name: str, number: int) -> Obj:
-    meta = workload["metadata"]
-    labels = workload["spec"]["selector"].get("matchLabels", {})
+    meta, spec = workload["metadata"], workload["spec"]
+    labels = spec["template"].get("metadata", {}).get("labels", {})
+    metadata: Obj = {
+        "name": name,
+        "namespace": meta["namespace"],
+        "labels": {**labels, _LABEL[workload["kind"]]: name.rpartition("-")[2]},
+        "ownerReferences": [owner(workload)],
+    }
+    if meta.get("annotations"):
+        # The cause of a change is read there.
+        metadata["annotations"] = dict(meta["annotations"])
     return {
         "apiVersion": "apps/v1",
         "kind": "ControllerRevision",
-        "metadata": {
-            "name": name,
-            "namespace": meta["namespace"],
-            "labels": {**labels, HASH: name.rpartition("-")[2]},
-            "ownerReferences": [owner(workload)],
-        },
+        "metadata": metadata,
         "revision": number,
-        "data": {"spec": {"template": {**workload["spec"]["template"], "$patch": "replace"}}},
+        "data": {"spec": {"template": {**spec["template"], "$patch": "replace"}}},
     }

@@ -1,4 +1,4 @@
-"""What else a workload finds in a cluster: bound volumes, addresses of load balancers, aggregated APIs that answer.
+"""What else a workload finds in a cluster: addresses of load balancers, aggregated APIs that answer, a node.
 
 All of it is simulated, and says so in its messages.
 """
@@ -10,97 +10,38 @@ from datetime import datetime
 from typing import Final
 
 from cozystack.api.time import format_time
-from cozystack.sandbox.workloads.actions import Action, Create, Note, Obj, Patch, is_deleting, status_action
+from cozystack.sandbox.workloads.actions import Action, Note, Obj, is_deleting, status_action
+from cozystack.sandbox.workloads.scheduling import NODE_LABELS
 
-STORAGE_CLASS: Final = "standard"
-_IS_DEFAULT: Final = "storageclass.kubernetes.io/is-default-class"
-_PROVISIONER: Final = "sandbox.cozystack.io/simulated"
-
-
-def storage_class() -> Obj:
-    """The class of claims that name none, where nobody has made another one the default."""
-    return {
-        "apiVersion": "storage.k8s.io/v1",
-        "kind": "StorageClass",
-        "metadata": {"name": STORAGE_CLASS, "annotations": {_IS_DEFAULT: "true"}},
-        "provisioner": _PROVISIONER,
-        "reclaimPolicy": "Delete",
-        "volumeBindingMode": "Immediate",
-        "allowVolumeExpansion": True,
-    }
+_COMPONENT: Final = "service-controller"
 
 
-def default_class(classes: list[Obj]) -> str:
-    """The class that claims get: of those that are marked as the default, the newest."""
-    marked = [item for item in classes if item["metadata"].get("annotations", {}).get(_IS_DEFAULT) == "true"]
-    newest = max(
-        marked, key=lambda item: (item["metadata"].get("creationTimestamp", ""), item["metadata"]["name"]), default=None
-    )
-    return str(newest["metadata"]["name"]) if newest is not None else ""
+def addresses_of(service: Obj) -> list[str]:
+    """The addresses that a Service has as a load balancer."""
+    ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress") or ()
+    return [entry["ip"] for entry in ingress if "ip" in entry]
 
 
-def reconcile_claim(claim: Obj, classes: list[Obj], now: datetime) -> list[Action]:
-    """A claim is bound to a volume made for it, and is as large as it asks for.
+def reconcile_load_balancer(service: Obj, taken: set[str]) -> list[Action]:
+    """A load balancer gets an address of its own out of the range that is kept for documentation (RFC 5737).
 
-    One that names no class gets the default one, and waits where there is none.
+    ``taken`` are the addresses of the others. A Service that is none any more loses it.
     """
-    if is_deleting(claim):
+    if is_deleting(service):
         return []
-    meta, spec = claim["metadata"], claim["spec"]
-    if claim.get("status", {}).get("phase") == "Bound":
-        wanted = spec.get("resources", {}).get("requests", {}).get("storage")
-        if not wanted or claim["status"].get("capacity", {}).get("storage") == wanted:
-            return []
-        capacity = {"storage": wanted}
-        grown = Patch("PersistentVolume", "", spec["volumeName"], {"spec": {"capacity": capacity}})
-        return [grown, *status_action(claim, {"capacity": capacity})]
-    if "storageClassName" not in spec and not spec.get("volumeName"):
-        name = default_class(classes)
-        if not name:
-            text = "no persistent volumes available for this claim and no storage class is set"
-            return [Note(claim, "persistentvolume-controller", "FailedBinding", text)]
-        return [Patch("PersistentVolumeClaim", meta["namespace"], meta["name"], {"spec": {"storageClassName": name}})]
-    name = spec.get("volumeName") or f"pvc-{meta['uid']}"
-    capacity = {"storage": spec.get("resources", {}).get("requests", {}).get("storage", "1Gi")}
-    modes = spec.get("accessModes", ["ReadWriteOnce"])
-    volume: Obj = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": name, "annotations": {"pv.kubernetes.io/provisioned-by": _PROVISIONER}},
-        "spec": {
-            "capacity": capacity,
-            "accessModes": modes,
-            "persistentVolumeReclaimPolicy": "Delete",
-            "volumeMode": spec.get("volumeMode", "Filesystem"),
-            "storageClassName": spec.get("storageClassName", ""),
-            "claimRef": {
-                "apiVersion": "v1",
-                "kind": "PersistentVolumeClaim",
-                "name": meta["name"],
-                "namespace": meta["namespace"],
-                "uid": meta["uid"],
-            },
-            "hostPath": {"path": f"/simulated/{name}"},
-        },
-        "status": {"phase": "Bound"},
-    }
-    actions: list[Action] = [] if spec.get("volumeName") else [Create(volume)]
-    if not spec.get("volumeName"):
-        actions.append(Patch("PersistentVolumeClaim", meta["namespace"], meta["name"], {"spec": {"volumeName": name}}))
-        text = f"Successfully provisioned volume {name}"
-        actions.append(Note(claim, _PROVISIONER, "ProvisioningSucceeded", text))
-    return actions + status_action(claim, {"phase": "Bound", "accessModes": modes, "capacity": capacity})
-
-
-def reconcile_service(service: Obj, now: datetime) -> list[Action]:
-    """A load balancer gets an address out of the range that is kept for documentation (RFC 5737)."""
-    if is_deleting(service) or service["spec"].get("type") != "LoadBalancer":
+    live = service.get("status", {}).get("loadBalancer", {}).get("ingress")
+    if service["spec"].get("type") != "LoadBalancer":
+        return status_action(service, {"loadBalancer": {"ingress": None}}) if live else []
+    if live:
         return []
-    if service.get("status", {}).get("loadBalancer", {}).get("ingress"):
-        return []
-    digest = hashlib.sha256(service["metadata"]["uid"].encode()).digest()
-    address = service["spec"].get("loadBalancerIP") or f"203.0.113.{digest[0] % 254 + 1}"
-    return status_action(service, {"loadBalancer": {"ingress": [{"ip": address, "ipMode": "VIP"}]}})
+    first = hashlib.sha256(service["metadata"]["uid"].encode()).digest()[0]
+    free = (ip for step in range(254) if (ip := f"203.0.113.{(first + step) % 254 + 1}") not in taken)
+    address = service["spec"].get("loadBalancerIP") or next(free, f"203.0.113.{first % 254 + 1}")
+    return [
+        Note(service, _COMPONENT, "EnsuringLoadBalancer", "Ensuring load balancer"),
+        *status_action(service, {"loadBalancer": {"ingress": [{"ip": address, "ipMode": "VIP"}]}}),
+        Note(service, _COMPONENT, "EnsuredLoadBalancer", "Ensured load balancer (simulated: nothing listens there)"),
+    ]
 
 
 def reconcile_api_service(item: Obj, now: datetime) -> list[Action]:
@@ -122,8 +63,6 @@ def reconcile_api_service(item: Obj, now: datetime) -> list[Action]:
 
 def node(version: str) -> Obj:
     """The one node of the sandbox, without its status."""
-    from cozystack.sandbox.workloads.sets import NODE_LABELS
-
     return {
         "apiVersion": "v1",
         "kind": "Node",
