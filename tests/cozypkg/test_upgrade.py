@@ -50,6 +50,33 @@ def test_another_version_replaces_whatever_chose_one_before(cluster: Cluster) ->
     assert cluster.get("OCIRepository", "acme", "cozy-system")["spec"]["ref"] == {"digest": digest}
 
 
+PLATFORM_SOURCES = """\
+---
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: OCIRepository
+metadata: {name: cozystack-platform, namespace: cozy-system}
+spec: {url: "oci://registry.acme.test/platform", interval: 5m, ref: {tag: v1}}
+---
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: OCIRepository
+metadata: {name: cozystack-packages, namespace: cozy-system}
+spec: {url: "oci://registry.acme.test/platform", interval: 5m, ref: {tag: v1, digest: "sha256:0"}}
+"""
+
+
+@pytest.mark.parametrize("named", [["acme.db"], []])
+def test_packages_of_the_platform_move_after_its_migrations_and_never_by_themselves(named: list[str], cluster: Cluster) -> None:
+    cluster.put(PLATFORM.replace("name: acme, namespace", "name: cozystack-packages, namespace") + PLATFORM_SOURCES)
+    done = call("upgrade", *named, "--to", "v2", "-y", kubeconfig=cluster.kubeconfig)
+    assert done.err.splitlines()[-2:] == [
+        "✓ Asked OCIRepository cozy-system/cozystack-packages",
+        "✓ Changed OCIRepository cozy-system/cozystack-platform",
+    ]
+    assert cluster.get("OCIRepository", "cozystack-platform", "cozy-system")["spec"]["ref"] == {"tag": "v2"}
+    copied = cluster.get("OCIRepository", "cozystack-packages", "cozy-system")
+    assert copied["spec"]["ref"] == {"tag": "v1", "digest": "sha256:0"}
+
+
 def test_a_dry_run_says_who_is_concerned(cluster: Cluster) -> None:
     cluster.put(PLATFORM + REPOSITORY)
     result = call("upgrade", "acme.db", "--to", "v2", "--dry-run", "-o", "json", kubeconfig=cluster.kubeconfig)

@@ -28,6 +28,9 @@ from cozystack.planner.sentences import did_you_mean
 
 _COLUMNS = (Column("REPOSITORY"), Column("NOW", shrinks=True), Column("TO", shrinks=True), Column("PACKAGES", shrinks=True))
 _KINDS = (PACKAGE_SOURCES, PACKAGES, OCI_REPOSITORIES, GIT_REPOSITORIES)
+_ORIGIN = Key(well_known.SYSTEM_NAMESPACE, well_known.PLATFORM_SOURCE)
+_COPY = Key(well_known.SYSTEM_NAMESPACE, "cozystack-packages")
+"""Where the packages of the platform come from. Its release moves that, after the migrations; nobody else must."""
 
 
 @click.command("upgrade")
@@ -81,10 +84,13 @@ def _steps(world: World, names: tuple[str, ...], to: str) -> list[dict[str, Any]
         if ref is not None:
             users.setdefault((ref.kind, Key(ref.namespace, ref.name)), []).append(name)
     wanted = [where for where, packages in users.items() if not names or set(names) & set(packages)]
-    if to and len(wanted) > 1:
-        repositories = ", ".join(f"{kind} {key}" for kind, key in wanted)
-        raise CommandError(f"--to is for one repository, and these are {len(wanted)}: {repositories}; name a package of one")
     there = {place_of(repository): repository for repository in world.repositories}
+    moved = list(dict.fromkeys((kind, _ORIGIN if key == _COPY and (kind, _ORIGIN) in there else key) for kind, key in wanted))
+    if to and len(moved) > 1:
+        repositories = ", ".join(f"{kind} {key}" for kind, key in moved)
+        raise CommandError(f"--to is for one repository, and these are {len(moved)}: {repositories}; name a package of one")
+    if to:
+        wanted = list(dict.fromkeys([*wanted, *moved]))
     steps = []
     for kind, key in sorted(wanted, key=str):
         repository = there.get((kind, key))
@@ -96,8 +102,8 @@ def _steps(world: World, names: tuple[str, ...], to: str) -> list[dict[str, Any]
                 "namespace": key.namespace,
                 "name": key.name,
                 "now": revision_of(repository),
-                "to": to,
-                "packages": users[kind, key],
+                "to": to if (kind, key) in moved else "",
+                "packages": users.get((kind, key), []),
                 "version": repository.metadata.resource_version,
             }
         )
