@@ -33,6 +33,8 @@ class World:
         self.log: list[str] = []
         self.notes: list[str] = []
         self.waits: list[timedelta] = []
+        self.versions: set[str] = set()
+        """Versions over which a status was written, and no other."""
         self.kubelet = kubelet or running
         for item in objects:
             self.carry_out(Create(item))
@@ -66,7 +68,8 @@ class World:
                 live["metadata"]["generation"] += "spec" in patch
                 if is_deleting(live) and not live["metadata"].get("finalizers"):
                     del self.objects[kind, name]
-            case Status(kind=kind, name=name):
+            case Status(kind=kind, name=name, version=version):
+                self.versions |= {version} if version else set()
                 live = self.objects[kind, name]
                 live |= {key: merge_patch(live.get(key, {}), value) for key, value in status_patch(action).items()}
             case Delete(kind=kind, name=name, uid=uid, told=told):
