@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cozystack.oci import Registry
 from support.cluster import Cluster, running_cluster
+from support.registry import running_registry
 
 
 @pytest.fixture
@@ -20,14 +18,6 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[str]:
-    """The address of a registry on loopback, in a thread of its own."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    served = Registry(tmp_path / "registry")
-    port = asyncio.run_coroutine_threadsafe(served.start(), loop).result(10)
-    yield f"127.0.0.1:{port}"
-    asyncio.run_coroutine_threadsafe(served.stop(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
-    loop.close()
+    """The address of a registry on loopback."""
+    with running_registry(tmp_path / "registry") as host:
+        yield host

@@ -69,8 +69,13 @@ def test_empty_documents_are_passed_over() -> None:
         (f"{A}---\napiVersion: v1\nkind: Secret\n", "x:5: a Package or PackageSource is expected, not a Secret"),
         (A.replace("v1alpha1", "v2"), 'x:1: Package of apiVersion "cozystack.io/v2"; it is cozystack.io/v1alpha1'),
         (A.replace("{name: a}", "{}"), "x:1: the Package has no name"),
-        (A.replace("{name: a}", "[]"), "x:1: Package without a name: Expected `object`, got `array` - at `$.metadata`"),
-        (f"{A}spec: {{variant: 1}}\n", "x:1: Package a: Expected `str`, got `int` - at `$.spec.variant`"),
+        (A.replace("{name: a}", "[]"), "x:1: Package without a name: metadata is a list, not a map"),
+        (
+            f"{A}spec: {{components: {{x: {{enabled: often}}}}}}\n",
+            "x:1: Package a: spec.components[...].enabled is text, not true or false",
+        ),
+        (f"{B}spec: {{variants: [{{}}]}}\n", "x:1: PackageSource b: spec.variants[0] has no name"),
+        (f"{A}spec: {{variant: 1}}\n", "x:1: Package a: spec.variant is a whole number, not text"),
     ],
 )
 def test_what_is_no_package_is_named_with_its_place(text: str, sentence: str) -> None:

@@ -2,7 +2,8 @@
 
 A story is ``tests/cases/cozypkg/NAME.yaml`` (what is done) and ``NAME.txt`` (what is printed). Each begins on a server of
 its own, over TLS, with the platform of ``support.platform`` (or what ``cluster`` names), in an empty folder. ``about`` is a
-sentence; ``files`` are written into the folder. A step is the arguments of a call, or a map:
+sentence; ``files`` are written into the folder; with ``registry`` there is one at ``REGISTRY``, with ``slow``
+it takes seconds. A step is the arguments of a call, or a map:
 
 * ``run``: the arguments, with ``stdin`` (``<`` and a name: that file), ``terminal: true`` (somebody sits there and types
   ``stdin``), ``screen: true`` (standard output is a terminal), ``into`` (a file that gets standard output), ``lines`` (how many
@@ -23,7 +24,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
@@ -38,10 +39,11 @@ from support.cluster import Cluster, running_cluster
 from support.cozypkg import call
 from support.operator import copied
 from support.platform import platform
+from support.registry import running_registry
 
 CASES = Path(__file__).parents[1] / "cases" / "cozypkg"
 NOW = datetime(2026, 1, 1, 1, tzinfo=UTC)
-_KEYS = {"about", "cluster", "files", "steps"}
+_KEYS = {"about", "slow", "cluster", "registry", "files", "steps"}
 _REPLACED = (
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<uid>"),
     (r"(python\"?:? \"?)3\.\d+\.\d+", r"\1<version>"),
@@ -89,9 +91,12 @@ def perform(name: str, folder: Path, keys: pki.Pki) -> str:
     for file, text in story.get("files", {}).items():
         (place / file).parent.mkdir(parents=True, exist_ok=True)
         (place / file).write_text(text)
-    with _cluster(story.get("cluster", "platform"), folder, keys) as cluster, _inside(place):
+    with ExitStack() as stack:
+        registry = stack.enter_context(running_registry(folder / "registry")) if story.get("registry") else ""
+        cluster = stack.enter_context(_cluster(story.get("cluster", "platform"), folder, keys))
+        stack.enter_context(_inside(place))
         hooks = list(cluster.server.hooks)
-        told = [_step(step, cluster, place, hooks) for step in story["steps"]]
+        told = [_step(step, cluster, place, hooks, registry) for step in story["steps"]]
     return f"# {story['about']}\n\n" + "\n".join(filter(None, told))
 
 
@@ -124,9 +129,9 @@ def _inside(folder: Path) -> Iterator[None]:
         os.chdir(before)
 
 
-def _step(step: dict[str, Any], cluster: Cluster, place: Path, hooks: list[Any]) -> str:
+def _step(step: dict[str, Any], cluster: Cluster, place: Path, hooks: list[Any], registry: str) -> str:
     if "run" in step:
-        return _called(step, cluster, place)
+        return _called(step, cluster, place, registry)
     if "put" in step:
         cluster.put(step["put"])
     elif "answer" in step:
@@ -150,14 +155,14 @@ def _named(text: str) -> tuple[str, str, str]:
     return kind, namespace, name
 
 
-def _called(step: dict[str, Any], cluster: Cluster, place: Path) -> str:
+def _called(step: dict[str, Any], cluster: Cluster, place: Path, registry: str) -> str:
     given = str(step.get("stdin", ""))
     shown = f" <<< {given!r}" if given else ""
     if given.startswith("<"):
         shown = f" {given}"
         given = (place / given[1:].strip()).read_text()
     result = call(
-        *shlex.split(step["run"]),
+        *(argument.replace("REGISTRY", registry) for argument in shlex.split(step["run"])),
         stdin=given,
         terminal=step.get("terminal", False),
         screen=step.get("screen", False),
@@ -168,15 +173,16 @@ def _called(step: dict[str, Any], cluster: Cluster, place: Path) -> str:
     if into:
         (place / into).write_text(result.out)
         shown += f" > {into}"
-    out = "" if into else _cut(_comparable(result.out, place), step.get("lines"))
-    err = "".join(f"! {text}\n" for text in _comparable(result.err, place).splitlines())
+    out = "" if into else _cut(_comparable(result.out, place, registry), step.get("lines"))
+    err = "".join(f"! {text}\n" for text in _comparable(result.err, place, registry).splitlines())
     code = f"(exit {result.code})\n" if result.code else ""
     return f"$ cozypkg {step['run']}{shown}\n{out}{err}{code}"
 
 
-def _comparable(text: str, place: Path) -> str:
+def _comparable(text: str, place: Path, registry: str) -> str:
     """Without what differs from one run to the next; colours as something that an editor shows."""
     text = text.replace("\x1b[", "␛[").replace(f"{place.parent}/", "")
+    text = text.replace(registry, "REGISTRY") if registry else text
     for pattern, replacement in _REPLACED:
         text = re.sub(pattern, replacement, text)
     return text

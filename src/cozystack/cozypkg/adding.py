@@ -264,14 +264,17 @@ def _action(step: Step, request: Request, world: World, warnings: list[str]) -> 
             return Action(step, "update", _new(step, given), "changed by a file", exact)
         if not same:
             warnings.append(f"Package {step.name} is installed and differs from {given.place}: say --update to change it")
+        elif pulled_in and INSTALLED_AS_ANNOTATION not in given.object.metadata.annotations:
+            return Action(step, "mark", _ASKED_FOR, _WAS_PULLED_IN)
     elif step.variant != there.variant:
         change = {**_ASKED_FOR, "spec": {"variant": step.variant}} if pulled_in else {"spec": {"variant": step.variant}}
         return Action(step, "update", change, f"was variant {there.variant}")
     elif pulled_in:
-        return Action(step, "mark", _ASKED_FOR, "was a dependency, is asked for now")
+        return Action(step, "mark", _ASKED_FOR, _WAS_PULLED_IN)
     return Action(step, "none", {}, "installed already")
 
 
+_WAS_PULLED_IN = "was a dependency, is asked for now"
 _ASKED_FOR = {"metadata": {"annotations": {INSTALLED_AS_ANNOTATION: None}}}
 
 

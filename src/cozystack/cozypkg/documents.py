@@ -8,6 +8,7 @@ A folder is walked in lexical order for ``.yaml`` and ``.yml``, past the charts 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,10 +161,35 @@ def _objects(value: Any, place: Place) -> Iterator[Found]:
     try:
         found: Wanted = msgspec.convert(value, _TYPES[kind])
     except msgspec.ValidationError as error:
-        raise CommandError(f"{place}: {kind} {_name(value)}: {error}") from error
+        raise CommandError(f"{place}: {kind} {_name(value)}: {misfit(error)}") from error
     if not found.metadata.name:
         raise CommandError(f"{place}: the {kind} has no name")
     yield Found(found, place, value)
+
+
+def misfit(error: msgspec.ValidationError) -> str:
+    """What does not fit an object's type, in the words of a person: ``spec.variant is a list, not text``."""
+    text, _, where = str(error).partition(" - at `$")
+    path = where.rstrip("`").lstrip(".") or "it"
+    if expected := _EXPECTED.fullmatch(text):
+        wanted = " or ".join(_WORDS.get(each, each) for each in expected[1].split(" | ") if each != "null")
+        return f"{path} is {_WORDS.get(expected[2], expected[2])}, not {wanted}"
+    if missing := _MISSING.fullmatch(text):
+        return f"{path} has no {missing[1]}"
+    return str(error)
+
+
+_EXPECTED = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
+_MISSING = re.compile(r"Object missing required field `([^`]+)`")
+_WORDS = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a map",
+    "null": "nothing",
+}
 
 
 def _name(value: dict[str, Any]) -> str:

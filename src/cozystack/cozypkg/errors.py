@@ -3,10 +3,10 @@
 ===  ==========================================================================================
 0    done, or nothing to do
 1    it could not be done; the sentence says why
-2    ``plan`` has found changes, ``lint`` has found faults
+2    ``plan`` has found changes; ``lint``, ``verify`` and ``explain`` have found something wrong
 3    the question was answered with no, or could not be asked because this is no terminal
-4    ``wait`` ran out of time
-5    the world has moved since the plan was made: nothing was written
+4    the time was over before all was as it should be
+5    the world has moved since the plan was made or shown: what it was for was left alone
 64   wrong usage: an unknown command, flag or value
 130  stopped by Ctrl-C
 ===  ==========================================================================================

@@ -20,7 +20,7 @@ from cozystack.api.cozystack import Package, PackageSource
 from cozystack.api.flux import HelmRelease, values_of
 from cozystack.api.meta import Key
 from cozystack.api.resources import PACKAGE_SOURCES, PACKAGES
-from cozystack.cozypkg.documents import Found
+from cozystack.cozypkg.documents import Found, misfit
 from cozystack.cozypkg.errors import CommandError
 from cozystack.cozypkg.session import MANAGER
 from cozystack.cozypkg.world import World
@@ -299,7 +299,7 @@ async def _written(edit: Edit, client: Client | None, world: World) -> Any:
     try:
         return msgspec.convert(edit.value, _TYPES[edit.kind])
     except msgspec.ValidationError as error:
-        raise CommandError(f"{edit.kind} {edit.name}: {error}") from error
+        raise CommandError(f"{edit.kind} {edit.name}: {misfit(error)}") from error
 
 
 def _kept(new: Any, old: Any) -> Any:

@@ -17,11 +17,19 @@ _EXITS = {
     Exit.FAILED: "it could not be done; the sentence on standard error says why",
     Exit.FOUND: "`plan` has found changes, `lint`, `verify` and `explain` have found something wrong",
     Exit.DECLINED: "a question was answered with no, or could not be asked",
-    Exit.TIMED_OUT: "`wait` ran out of time",
-    Exit.MOVED: "the cluster has changed since a plan was made; nothing was written",
+    Exit.TIMED_OUT: "the time was over before all was as it should be",
+    Exit.MOVED: "the cluster has changed since a plan was made or shown; what it was for was left alone",
     Exit.USAGE: "wrong usage",
     Exit.INTERRUPTED: "stopped by Ctrl-C",
 }
+
+ENDS: dict[Exit, tuple[str, ...]] = {
+    Exit.FOUND: ("explain", "lint", "plan", "verify"),
+    Exit.DECLINED: ("add", "apply", "del", "import", "resume", "rollback", "set", "teardown", "upgrade"),
+    Exit.TIMED_OUT: ("add", "del", "import", "resume", "teardown", "upgrade", "wait"),
+    Exit.MOVED: ("add", "apply", "del", "import", "resume", "rollback", "set", "teardown", "upgrade"),
+}
+"""The commands that end with a code; every command may end with those that are not here."""
 
 
 def markdown() -> str:
@@ -36,10 +44,10 @@ def _markdown() -> Iterator[str]:
     yield ""
     yield "Data goes to standard output, everything else to standard error. Questions are asked on a terminal only."
     yield ""
-    yield "| exit code | when |"
-    yield "|---|---|"
+    yield "| exit code | when | of which commands |"
+    yield "|---|---|---|"
     for code, when in _EXITS.items():
-        yield f"| {code.value} | {when} |"
+        yield f"| {code.value} | {when} | {', '.join(f'`{name}`' for name in ENDS.get(code, ())) or 'all'} |"
     yield ""
     for name, command in _commands():
         context = click.Context(command, info_name=f"cozypkg {name}")

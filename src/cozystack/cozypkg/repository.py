@@ -31,7 +31,7 @@ from cozystack.api.cozystack import (
 )
 from cozystack.api.flux import HelmRelease, OutputArtifact
 from cozystack.api.meta import Key, ObjectMeta
-from cozystack.cozypkg.documents import CHART, Place, broken
+from cozystack.cozypkg.documents import CHART, Place, broken, misfit
 from cozystack.cozypkg.errors import CommandError
 from cozystack.cozypkg.world import World
 from cozystack.flux.charts import ChartFiles, ChartFolderError, chart_of
@@ -231,7 +231,10 @@ class Renderer:
                 f'the platform of {repository.origin} has no variant "{variant}"; it has {", ".join(repository.presets())}'
             )
         source = platform_source(variant)
-        chart = chart_of(repository.artifact(source, platform_artifact(variant)), _NO_DIGEST)
+        try:
+            chart = chart_of(repository.artifact(source, platform_artifact(variant)), _NO_DIGEST)
+        except ChartFolderError as error:
+            raise RenderError(f"the platform of {repository.origin}: {error}") from error
         given: dict[str, Any] = deep_merge({"sourceRef": {"spec": dict(source_spec)}}, dict(values))
         return (await self.render(chart, PLATFORM_RELEASE, given, called=f"{repository.origin}/{PLATFORM}")).objects
 
@@ -342,7 +345,7 @@ def _convert(value: Object, kind: type[Any], where: str) -> Any:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise CommandError(f"{where}: {error}") from error
+        raise CommandError(f"{where}: {misfit(error)}") from error
 
 
 def _objects(text: str, where: str) -> Iterator[Object]:
