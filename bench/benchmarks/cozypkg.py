@@ -16,27 +16,23 @@ import os
 import statistics
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from bench.benchmarks.planner import _objects as objects_of
+from bench.answering import answering
 from bench.figures import Figure, Hold, Scale
 from bench.objects import package_name, values
+from bench.platforms import new_and_running, with_status
 from bench.serving import TOKEN, served
 from cozystack.api import yaml
 from cozystack.api.cozystack import API_VERSION, Package, PackageSource, PackageSpec
-from cozystack.api.meta import Object, ObjectMeta
-from cozystack.api.resources import PACKAGES, Resource
+from cozystack.api.meta import ObjectMeta
+from cozystack.api.resources import PACKAGES
 from cozystack.cozypkg.world import EVERYTHING
 from cozystack.kube import Client, ClusterConfig, HttpTransport, SystemClock
 
@@ -51,7 +47,6 @@ MEMORY = Hold("<", 350)
 _PROGRAM = (sys.executable, "-c", "import sys; from cozystack.cozypkg.main import main; sys.exit(main())")
 _BARE = (sys.executable, "-c", "pass")
 _OK, _FOUND = 0, 2
-_RESOURCES: dict[str, Resource[Any]] = {resource.kind: resource for resource in EVERYTHING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +83,7 @@ def _lists(scale: Scale) -> list[Figure]:
 def _plans(scale: Scale) -> list[Figure]:
     """One value of one Package changes in a platform that is installed; and why it is as it is."""
     count = scale.objects(PACKAGES_PLANNED)
-    wanted, running = objects_of(count)
+    wanted, running = new_and_running(count)
     with TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         world, edit = folder / "world.yaml", folder / "edit.yaml"
@@ -96,7 +91,7 @@ def _plans(scale: Scale) -> list[Figure]:
         changed = Package(metadata=ObjectMeta(name=package_name(0)), spec=PackageSpec(components=values(0, "20Gi")))
         edit.write_text(yaml.dump(_manifest(changed)))
         of_files = quickest(("plan", "--offline", str(world), "-f", str(edit)), expects=_FOUND)
-        with answering(running) as url:
+        with answering(with_status(running), EVERYTHING) as url:
             at = ("--kubeconfig", str(_kubeconfig(folder, url)))
             of_cluster = quickest(("plan", "-f", str(edit), *at), expects=_FOUND)
             explained = quickest(("explain", package_name(count - 1), *at), expects=None)
@@ -169,51 +164,6 @@ def called(command: Sequence[str], *, expects: int | None = 0, env: dict[str, st
     if code != expects and (expects is not None or code not in (_OK, _FOUND)):
         raise RuntimeError(f"{' '.join(command[3:])} ended with {code}")
     return Call(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
-
-
-@contextmanager
-def answering(objects: Iterable[Object]) -> Iterator[str]:
-    """Serve the lists of ``objects`` on loopback, a page for each request, and give back what is applied; the URL."""
-    lists: dict[str, list[bytes]] = {}
-    for obj in objects:
-        resource = _RESOURCES[type(obj).__name__]
-        kind = {"apiVersion": resource.api_version, "kind": resource.kind}
-        lists.setdefault(resource.path(), []).append(msgspec.json.encode({**msgspec.to_builtins(obj), **kind}))
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            address = urlsplit(self.path)
-            query = {key: found[0] for key, found in parse_qs(address.query).items()}
-            items, first = lists.get(address.path, []), int(query.get("continue", "0"))
-            last = first + int(query.get("limit", len(items) or 1))
-            there = address.path in lists or not address.path.rpartition("/")[2].startswith("cozystack-")
-            token = str(last) if last < len(items) else ""
-            start = f'{{"metadata":{{"resourceVersion":"1","continue":"{token}"}},"items":['.encode()
-            self._answer(200 if there else 404, start + b",".join(items[first:last]) + b"]}")
-
-        def do_PATCH(self) -> None:
-            self._answer(200, self.rfile.read(int(self.headers["Content-Length"])))
-
-        def _answer(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def repository(folder: Path, charts: int) -> None:

@@ -21,13 +21,13 @@ from random import Random
 import msgspec
 
 from bench.figures import Figure, Hold, Scale, percentile
-from bench.objects import HUBS, NAMESPACES, external_artifact, installed, package_name, platform, values
+from bench.objects import HUBS, external_artifact, installed, package_name, values
+from bench.platforms import new_and_running, planned
 from bench.processes import apart
-from cozystack.api import names
 from cozystack.api.cozystack import Package, PackageSource
 from cozystack.api.flux import HelmRelease
-from cozystack.api.meta import Condition, Object, ObjectMeta
-from cozystack.planner import Affected, Catalogue, plan_namespace, plan_package, plan_platform, plan_source
+from cozystack.api.meta import Object, ObjectMeta
+from cozystack.planner import Affected, Catalogue, plan_namespace, plan_package, plan_source
 from cozystack.planner.platform import PlatformPlan
 from cozystack.runtime import tune_gc
 
@@ -38,7 +38,7 @@ EDITS = 2_000
 def measure(scale: Scale) -> list[Figure]:
     count = scale.objects(PACKAGES)
     memory = apart(_held, count)
-    wanted, running = _objects(count)
+    wanted, running = new_and_running(count)
     tune_gc()
     new, _, plan = _planned(wanted, scale.repeat(5))
     assert plan.summary.creates == plan.summary.releases, plan.summary
@@ -59,20 +59,14 @@ def measure(scale: Scale) -> list[Figure]:
 
 def _held(count: int) -> float:
     """MB that a view and the plan of an installed platform hold beside its objects, as Python's allocator counts them."""
-    _, running = _objects(count)
+    _, running = new_and_running(count)
     tracemalloc.start()
     view = Catalogue()
-    plan = _plan(view, running)
+    plan = planned(view, running)
     gc.collect()
     held, _ = tracemalloc.get_traced_memory()
     assert len(plan.packages) == len(view.packages) == count
     return held / 1e6
-
-
-def _objects(count: int) -> tuple[list[Object], list[Object]]:
-    """The objects of a new platform, and of one that is installed."""
-    wanted: list[Object] = list(platform(count))
-    return wanted, [*wanted, *_flux(wanted)]
 
 
 def _planned(objects: Iterable[Object], times: int) -> tuple[float, Catalogue, PlatformPlan]:
@@ -82,41 +76,9 @@ def _planned(objects: Iterable[Object], times: int) -> tuple[float, Catalogue, P
         gc.collect()
         view = Catalogue()
         began = time.thread_time()
-        plan = _plan(view, objects)
+        plan = planned(view, objects)
         measured.append(time.thread_time() - began)
     return statistics.median(measured), view, plan
-
-
-def _plan(view: Catalogue, objects: Iterable[Object]) -> PlatformPlan:
-    with view.batch():
-        for obj in objects:
-            view.put(obj)
-        for number in range(NAMESPACES):
-            view.set_values_secret(f"ns-{number}")
-        view.set_values_secret(names.SYSTEM_NAMESPACE)
-    return plan_platform(view)
-
-
-def _flux(wanted: Iterable[Object]) -> Iterator[Object]:
-    """All that exists when the platform runs, made of what its plan wants."""
-    view = Catalogue()
-    plan = _plan(view, wanted)
-    for source in plan.sources.values():
-        if source.generator is None:
-            continue
-        ready = Condition("Ready", "True", "Succeeded", "", "", 1)
-        generator = msgspec.structs.replace(source.generator)
-        generator.metadata = msgspec.structs.replace(generator.metadata, generation=1)
-        generator.status = msgspec.structs.replace(generator.status, conditions=(ready,), observed_sources_digest="sha256:0")
-        yield generator
-        for artifact in generator.spec.artifacts:
-            yield external_artifact(artifact.name, source.name)
-    for namespace in plan.namespaces.values():
-        if namespace.desired is not None:
-            yield namespace.desired
-    for package in plan.packages.values():
-        for release in package.releases:
-            yield installed(release.desired)
 
 
 def _edits(view: Catalogue, count: int, times: int) -> list[float]:

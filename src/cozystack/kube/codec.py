@@ -88,6 +88,7 @@ class Codec(Generic[T]):
 
     def __init__(self, resource: Resource[T]) -> None:
         self._resource = resource
+        self._api_version = resource.api_version
         self._untyped = (get_origin(resource.type) or resource.type) is dict
         self._objects: msgspec.json.Decoder[T] = msgspec.json.Decoder(resource.type)
         self._pages: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Page[resource.type])  # type: ignore[name-defined]
@@ -156,13 +157,14 @@ class Codec(Generic[T]):
         return {"apiVersion": self._resource.api_version, "kind": self._resource.kind, **obj}
 
     def _named(self, obj: T) -> T:
-        """Items of lists of built-in kinds come without ``apiVersion`` and ``kind``."""
+        """Items of lists of built-in kinds come without ``apiVersion`` and ``kind``; all others hold those of the resource."""
         value: Any = obj
         if self._untyped:
             value.setdefault("apiVersion", self._resource.api_version)
             value.setdefault("kind", self._resource.kind)
-        elif not value.kind:
-            value.api_version = self._resource.api_version
+        else:
+            # Not each its own, as they are decoded: that would be 130 bytes an object.
+            value.api_version = self._api_version
             value.kind = self._resource.kind
         return obj
 
