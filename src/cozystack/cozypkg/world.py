@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cozystack.api import names
 from cozystack.api.core import Namespace
 from cozystack.api.cozystack import Package, PackageSource
-from cozystack.api.flux import ArtifactGenerator, ExternalArtifact, GitRepository, HelmRelease, OCIRepository, SourceStatus
+from cozystack.api.flux import (
+    Artifact,
+    ArtifactGenerator,
+    ExternalArtifact,
+    GitRepository,
+    HelmRelease,
+    OCIRepository,
+    SourceStatus,
+)
 from cozystack.api.meta import Key, ManagedFields, ObjectMeta
 from cozystack.api.resources import (
     ARTIFACT_GENERATORS,
@@ -165,8 +173,11 @@ def _narrow(resource: Resource[T]) -> Resource[T]:
         entry: Any = without(ManagedFields, "api_version", "time", "fields_v1")
         return replace(resource, type=without(kind, metadata=without(ObjectMeta, managed_fields=tuple[entry, ...])))
     if resource is EXTERNAL_ARTIFACTS:
-        kind = without(kind, status=without(SourceStatus, "conditions"))
-    return unmanaged(replace(resource, type=kind))
+        # There are more of these than of all others: what a chart is called, who makes it and what it is.
+        rest = [name for name in ObjectMeta.__struct_fields__ if name not in ("name", "namespace")]
+        status: Any = without(SourceStatus, "conditions", artifact=without(Artifact, "path", "size", "last_update_time") | None)
+        return replace(resource, type=without(kind, metadata=without(ObjectMeta, *rest), status=status))
+    return unmanaged(resource)
 
 
 def not_served(resource: Resource[Any], origin: str = "the cluster") -> CommandError:
