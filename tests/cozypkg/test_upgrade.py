@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from cozystack.api.meta import Key
-from cozystack.api.resources import ARTIFACT_GENERATORS, OCI_REPOSITORIES
+from cozystack.api.resources import ARTIFACT_GENERATORS, OCI_REPOSITORIES, PACKAGES
 from cozystack.cozypkg.errors import CommandError
 from cozystack.cozypkg.upgrading import Seen, follow_upgrade, starting_from
 from support.acme import PLATFORM, condition
@@ -165,6 +165,14 @@ async def test_a_version_that_changes_nothing_is_not_waited_for() -> None:
     async with following(source("acme.db", component("db", "acme-db")), package("acme.db")) as (world, waiting):
         await fetched(world, "v1@sha256:1")
         assert await missing(waiting) == {}
+
+
+async def test_a_package_that_the_version_takes_away_is_not_waited_for() -> None:
+    async with following(source("acme.db", component("db", "acme-db")), package("acme.db")) as (world, waiting):
+        await fetched(world, "v1@sha256:1")
+        await world.delete(PACKAGES, "acme.db")
+        await world.settle(PUBLISHED)
+        assert (await waiting()).missing == {}
 
 
 async def test_charts_that_cannot_be_built_end_the_waiting() -> None:

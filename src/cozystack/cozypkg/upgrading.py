@@ -83,9 +83,11 @@ async def follow_upgrade(
             seen.missing = _unbuilt(world, upgrade)
             seen.stage = "its charts are not built"
         if not seen.missing:
-            seen.missing = dict(_not_running(world, upgrade.packages))
-            seen.stage = f"{len(seen.missing)} of {len(upgrade.packages)} are not ready"
-            for name in upgrade.packages:
+            # A Package that the version takes away has nothing to run any more.
+            packages = [name for name in upgrade.packages if name in world.packages]
+            seen.missing = dict(_not_running(world, packages))
+            seen.stage = f"{len(seen.missing)} of {len(packages)} are not ready"
+            for name in packages:
                 if name not in seen.missing and name not in seen.arrived:
                     seen.arrived.add(name)
                     told(name)
