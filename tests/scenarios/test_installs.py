@@ -30,6 +30,8 @@ def test_a_number_that_was_deleted_is_found_again(platform: Platform, tmp_path: 
     first, state = platform
     with running(state) as sandbox:
         sandbox.until("The sandbox runs until Ctrl-C")
+        # Without its label the guard does not keep it.
+        sandbox.kubectl("-n", SYSTEM, "label", "configmap", "cozystack-version", "platform.cozystack.io/no-delete-")
         sandbox.kubectl("-n", SYSTEM, "delete", "configmap", "cozystack-version")
     second = first.next(tmp_path / "second")
     second.step()
