@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,38 @@ from typing import Any
 import pytest
 
 from cozystack.api import yaml
+from cozystack.api.core import Namespace
+from cozystack.api.meta import Key, ObjectMeta
+from cozystack.api.resources import NAMESPACES, Resource
+from cozystack.apiserver.http.api import ApiServer
+from cozystack.apiserver.http.messages import User
+from cozystack.apiserver.lifecycle import Lifecycle
+from cozystack.apiserver.objects import Objects
+from cozystack.apiserver.rbac import bootstrap
+from cozystack.apiserver.storage import open_storage
+from cozystack.kube import Client, SystemClock
+from cozystack.kube.errors import Forbidden
 from cozystack.migrate.generate import PATH, chart_file
-from support.packages import PACKAGES, PLATFORM_RELEASE, Charts, Helm, Rendered, is_pinned, platform_chart, platform_values
+from cozystack.migrate.rights import give_up_rights
+from cozystack.planner.teardown import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
+from support.apiserver import ADMIN
+from support.inprocess import InProcess
+from support.packages import (
+    PACKAGES,
+    PLATFORM_RELEASE,
+    Charts,
+    Helm,
+    Rendered,
+    identity,
+    is_pinned,
+    platform_chart,
+    platform_values,
+)
 
 Obj = dict[str, Any]
 Cluster = Callable[..., Rendered]
 HOOK = "pre-upgrade,pre-install"
+RBAC: dict[str, Resource[Any]] = {each.kind: each for each in (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, ROLES, ROLE_BINDINGS)}
 TAKEN_AWAY = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 PACKAGE = {
     "metadata": {"name": "cozystack.reloader", "annotations": {"meta.helm.sh/release-name": "cozystack-platform"}},
@@ -97,24 +124,51 @@ def test_a_fresh_cluster_gets_number_and_ledger_and_runs_nothing(cluster: Cluste
 
 
 def test_steps_run_before_an_upgrade_with_no_more_rights_than_they_declare(cluster: Cluster) -> None:
-    """packages-M7."""
+    """packages-M7: and the rights to give all of that up."""
     found = cluster(version="56")
-    assert sorted(hooks(found)) == sorted([*RIGHTS, RUNNER, *REMOVAL])
+    assert sorted(hooks(found)) == sorted([*RIGHTS, RUNNER])
     assert found.of_kind("ConfigMap") == {}
     described = yaml.load(chart_file(), source=PATH)
     granted = [item for item in found.objects if item["kind"] in ("ClusterRole", "Role")]
-    assert [item["rules"] for item in granted if "pre-upgrade" in item["metadata"]["annotations"]["helm.sh/hook"]] == [
-        described["clusterRules"],
-        described["namespaceRules"],
+    assert [item["rules"] for item in granted] == [
+        [*described["clusterRules"], *own("clusterroles", "clusterrolebindings")],
+        [*described["namespaceRules"], *own("roles", "rolebindings")],
     ]
     bindings = [item for item in found.objects if item["kind"] in ("ClusterRoleBinding", "RoleBinding")]
     subjects = [{"kind": "ServiceAccount", "name": "cozystack-migrations", "namespace": "cozy-system"}]
-    assert [item["subjects"] for item in bindings] == [subjects, subjects, [], []]
+    assert [item["subjects"] for item in bindings] == [subjects, subjects]
+
+
+def own(roles: str, bindings: str) -> list[Obj]:
+    """The rights over the runner's own role and binding."""
+    common = {"apiGroups": ["rbac.authorization.k8s.io"], "resourceNames": ["cozystack-migrations"]}
+    return [
+        {**common, "resources": [roles], "verbs": ["get", "delete"]},
+        {**common, "resources": [bindings], "verbs": ["patch"]},
+    ]
+
+
+FOUND: dict[str, dict[str, Any]] = {
+    "fresh": {},
+    "pending": {"version": "56"},
+    "pending, with rights that an attempt left": {"version": "56", "rights": True},
+    "pending, with a runner": {"version": "56", "rights": True, "job": {"metadata": {}}},
+    "done": {"version": "59"},
+    "done, with rights that are left": {"version": "59", "rights": True},
+}
+
+
+@pytest.mark.parametrize("found", FOUND.values(), ids=FOUND)
+def test_no_object_is_named_twice(found: dict[str, Any], cluster: Cluster) -> None:
+    """Flux passes hooks through its post-renderer with everything else, and that refuses a second object of a name."""
+    names = [identity(item) for item in cluster(**found).objects]
+    assert [name for name in names if names.count(name) > 1] == []
 
 
 def test_the_runner_is_told_what_the_original_tells_it(cluster: Cluster) -> None:
     (container,) = cluster(version="56").of_kind("Job")["cozystack-migrations"]["spec"]["template"]["spec"]["containers"]
     assert container["command"] == ["cozystack-migrate", "run"]
+    assert container["args"] == ["--give-up-rights=cozystack-migrations"]
     assert container["env"] == [
         {"name": "NAMESPACE", "value": "cozy-system"},
         {"name": "CURRENT_VERSION", "value": "56"},
@@ -127,8 +181,8 @@ def test_the_runner_is_told_what_the_original_tells_it(cluster: Cluster) -> None
 
 def test_steps_of_ones_own_may_do_what_the_values_say(cluster: Cluster) -> None:
     rule = {"apiGroups": ["acme.test"], "resources": ["anvils"], "verbs": ["patch"]}
-    roles = [item for item in cluster(version="56", extraRules=[rule]).objects if item["kind"] == "ClusterRole"]
-    assert [item["rules"][-1:] for item in roles] == [[rule], []]
+    (role,) = cluster(version="56", extraRules=[rule]).of_kind("ClusterRole").values()
+    assert rule in role["rules"]
 
 
 @pytest.mark.parametrize("version", ["59", "60"])
@@ -160,7 +214,7 @@ def test_a_runner_that_still_runs_is_waited_for_and_left_alone(cluster: Cluster)
 @pytest.mark.parametrize("ended", ["Failed", "Complete"])
 def test_a_runner_that_has_ended_is_followed_by_another(ended: str, cluster: Cluster) -> None:
     job = {"metadata": {}, "status": {"conditions": [{"type": ended, "status": "True"}]}}
-    assert sorted(hooks(cluster(version="56", job=job))) == sorted([*RIGHTS, RUNNER, *REMOVAL])
+    assert sorted(hooks(cluster(version="56", job=job))) == sorted([*RIGHTS, RUNNER])
 
 
 def test_rights_that_an_attempt_left_are_taken_away_by_the_next(cluster: Cluster) -> None:
@@ -207,3 +261,44 @@ def test_a_version_that_is_no_number_stops_the_upgrade(version: str, cluster: Cl
     """packages-M8."""
     with pytest.raises(Exception, match=re.escape(f'version "{version}", which is not a number')):
         cluster(version=version)
+
+
+# The end of a runner
+
+
+def test_a_runner_gives_up_all_its_rights_with_these_rights_alone(cluster: Cluster) -> None:
+    """packages-M7: on an API server that enforces roles, and collects what belongs to them."""
+    granted = [item for item in cluster(version="56").objects if item["kind"] in ("Namespace", *TAKEN_AWAY)]
+
+    async def play() -> None:
+        admin, runner, lifecycle = served()
+        collecting = asyncio.create_task(lifecycle.run())
+        await admin.create(NAMESPACES, Namespace(metadata=ObjectMeta(name="cozy-system")))
+        for item in granted:
+            await admin.create(RBAC[item["kind"]], item)
+        await give_up_rights(runner, "cozystack-migrations", namespace="cozy-system")
+        for resource in RBAC.values():
+            while await admin.find(resource, key_in(resource)) is not None:
+                await asyncio.wait((collecting,), timeout=0)
+        with pytest.raises(Forbidden):
+            await give_up_rights(runner, "cozystack-migrations", namespace="cozy-system")
+        collecting.cancel()
+
+    asyncio.run(asyncio.wait_for(play(), 20))
+
+
+def served() -> tuple[Client, Client, Lifecycle]:
+    """An administrator, the runner's account, and the garbage collector of a server that enforces roles."""
+    storage = open_storage(None)
+    objects = Objects(storage)
+    lifecycle = Lifecycle(objects)
+    lifecycle.start()
+    bootstrap(objects)
+    server = ApiServer(storage, objects=objects)
+    account = User("system:serviceaccount:cozy-system:cozystack-migrations", ("system:serviceaccounts", "system:authenticated"))
+    admin, runner = (Client(InProcess(server, user), clock=SystemClock()) for user in (ADMIN, account))
+    return admin, runner, lifecycle
+
+
+def key_in(resource: Resource[Any]) -> Key:
+    return Key("cozy-system" if resource.namespaced else "", "cozystack-migrations")

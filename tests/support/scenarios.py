@@ -172,13 +172,13 @@ class Version:
         for name, value in flags.items():
             self._replace("core/installer/values.yaml", f'  {name}: ""\n', f'  {name}: "{value}"\n')
 
+    def set_value(self, old: str, new: str) -> None:
+        """Another default of the platform's values."""
+        self._replace("core/platform/values.yaml", old, new)
+
     def set_retries(self, count: int) -> None:
         """How often the Job of the steps is tried again."""
-        self._replace(
-            "core/platform/templates/_migrations.tpl",
-            '"current" $state.current "retries" 3)',
-            f'"current" $state.current "retries" {count})',
-        )
+        self._replace("core/platform/templates/_migrations.tpl", '"retries" 3 "arguments"', f'"retries" {count} "arguments"')
 
     def up(self, state: State, values: Mapping[str, Any] | None = None) -> Ran:
         """Install it, or update to it, and stop when all is ready or nothing goes on."""

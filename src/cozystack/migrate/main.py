@@ -27,6 +27,7 @@ from cozystack.kube.errors import KubeError
 from cozystack.migrate import correcting, planning, showing
 from cozystack.migrate.generate import OLDEST, extra_rules
 from cozystack.migrate.pruning import prune
+from cozystack.migrate.rights import give_up_rights
 from cozystack.migrate.runner import CannotGoOn, Failed, Runner, Superseded, locked
 from cozystack.migrate.scripts import folder_steps
 from cozystack.migrate.step import BadStep, Step, in_order, own_steps
@@ -104,6 +105,8 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (_, about) in COMMANDS.items():
         command = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", parents=[common])
+        if name == "run":
+            command.add_argument("--give-up-rights", metavar="NAME", help="delete roles and bindings of that name afterwards")
         if name == "stamp":
             command.add_argument("number", type=_number, help="the first step that has not been done")
         if name == "prune":
@@ -191,6 +194,12 @@ async def _migrate(context: Context) -> int:
     )
     result = showing.Ran(report.version, [str(step) for step in report.ran], report.left)
     _print(context, result, showing.ran)
+    if context.arguments.give_up_rights:
+        try:
+            await give_up_rights(context.client, context.arguments.give_up_rights, namespace=context.namespace)
+        except KubeError as error:
+            # Everything is done; the next upgrade takes them away.
+            context.log.warning("the rights of the runner are left", error=str(error))
     return 0
 
 

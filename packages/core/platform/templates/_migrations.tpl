@@ -58,7 +58,8 @@ What is rendered for it: dict "root" $ "state" STATE "rights" BOOL
 
 Helm waits for hook Jobs, and when the time of the release is up it begins again and deletes them first. So the runner is rendered
 only where none runs; where one does, a Job that waits for it. Rights of a runner never carry hook-succeeded: Helm would take
-them away when a later hook times out. They go at the end, by being rendered once more as a hook after the upgrade.
+them away when a later hook times out. The runner gives them up at its end. What a runner left is rendered as a hook after the upgrade
+that takes it away; never together with the rights themselves, since Flux refuses a release that names an object twice.
 */}}
 {{- define "platform.migrations" -}}
 {{- $root := .root -}}
@@ -75,9 +76,10 @@ them away when a later hook times out. They go at the end, by being rendered onc
 {{- include "platform.migrations.waiter" (dict "root" $root "current" $state.current) }}
 {{- else if $pending }}
 {{- include "platform.migrations.rights" (dict "root" $root "hook" "pre-upgrade,pre-install" "policy" "before-hook-creation" "granted" true) }}
-{{- include "platform.migrations.job" (dict "root" $root "name" "cozystack-migrations" "command" "run" "current" $state.current "retries" 3) }}
+{{- include "platform.migrations.job" (dict "root" $root "name" "cozystack-migrations" "command" "run" "current" $state.current "retries" 3 "arguments" (list "--give-up-rights=cozystack-migrations")) }}
 {{- end }}
-{{- if or $pending (and .rights (not $state.runner)) }}
+{{- $left := and .rights (not $state.runner) }}
+{{- if ternary $state.runner $left $pending }}
 {{- include "platform.migrations.rights" (dict "root" $root "hook" "post-upgrade,post-install" "policy" "before-hook-creation,hook-succeeded" "granted" false) }}
 {{- end }}
 {{- end -}}
@@ -228,7 +230,7 @@ subjects:
 {{- end -}}
 
 {{/*
-What the runner may, from the declarations of the steps (migrations.yaml is generated): dict "root" $ "hook" EVENTS "policy" POLICY "granted" BOOL
+What the runner may, from the declarations of the steps (migrations.yaml is generated), and to give that up: dict "root" $ "hook" EVENTS "policy" POLICY "granted" BOOL
 */}}
 {{- define "platform.migrations.rights" }}
 {{- $root := .root }}
@@ -239,8 +241,14 @@ What the runner may, from the declarations of the steps (migrations.yaml is gene
 {{- $namespaceRules := list }}
 {{- $subjects := list }}
 {{- if .granted }}
-{{- $clusterRules = concat $steps.clusterRules $root.Values.migrations.extraRules }}
-{{- $namespaceRules = $steps.namespaceRules }}
+{{- $own := list "cozystack-migrations" }}
+{{- $group := list "rbac.authorization.k8s.io" }}
+{{- $clusterRules = concat $steps.clusterRules $root.Values.migrations.extraRules (list
+  (dict "apiGroups" $group "resources" (list "clusterroles") "resourceNames" $own "verbs" (list "get" "delete"))
+  (dict "apiGroups" $group "resources" (list "clusterrolebindings") "resourceNames" $own "verbs" (list "patch"))) }}
+{{- $namespaceRules = concat $steps.namespaceRules (list
+  (dict "apiGroups" $group "resources" (list "roles") "resourceNames" $own "verbs" (list "get" "delete"))
+  (dict "apiGroups" $group "resources" (list "rolebindings") "resourceNames" $own "verbs" (list "patch"))) }}
 {{- $subjects = list (dict "kind" "ServiceAccount" "name" "cozystack-migrations" "namespace" $namespace) }}
 ---
 apiVersion: v1
