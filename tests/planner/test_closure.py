@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 
 from cozystack.api.cozystack import API_VERSION, Package, PackageSource
 from cozystack.planner import Catalogue
-from cozystack.planner.closure import Closure, Deletion, Obstacle, Step, closure, needs, plan_deletion, unneeded
+from cozystack.planner.closure import (
+    AS_DEPENDENCY,
+    INSTALLED_AS_ANNOTATION,
+    Closure,
+    Deletion,
+    Obstacle,
+    Step,
+    closure,
+    needs,
+    plan_deletion,
+    unneeded,
+)
 
 Variants = dict[str, list[str]]
 
@@ -303,9 +314,14 @@ def test_a_closure_is_sufficient(world: list[PackageSource | Package], asked: li
 def test_a_closure_is_minimal(world: list[PackageSource | Package], asked: list[str]) -> None:
     """Take away any addition that was not asked for, and somebody in the closure lacks it."""
     found = closure(view(*world), asked, {}, take_first=True)
+    after = with_additions(world, found)
+    steps = {step.name for step in found.steps}
     for step in found.additions:
         if not step.asked:
             assert step.required_by
+            for other in step.required_by:
+                assert other in steps - {step.name}
+                assert step.name in after.dependencies(other)
     reached = set(asked)
     for _ in found.steps:
         reached |= {needed for step in found.steps if step.name in reached for needed in step.depends_on}
@@ -330,6 +346,34 @@ def test_dependencies_come_first_outside_cycles(world: list[PackageSource | Pack
         for step in found.steps:
             assert set(step.depends_on) <= seen
             seen.add(step.name)
+
+
+@given(worlds(), roots)
+def test_nothing_is_written_twice_and_adding_again_adds_nothing(world: list[PackageSource | Package], asked: list[str]) -> None:
+    found = closure(view(*world), asked, {}, take_first=True)
+    names = [step.name for step in found.steps]
+    assert len(set(names)) == len(names)
+    if not found.blocking:
+        again = closure(with_additions(world, found), asked, {}, take_first=True)
+        assert (again.additions, again.blocking) == ((), ())
+
+
+@given(worlds(), roots)
+def test_autoremove_takes_what_was_pulled_in_and_is_needed_no_more_all_of_it_and_nothing_else(
+    world: list[PackageSource | Package], asked: list[str]
+) -> None:
+    before = view(*world)
+    plain = {deletion.name for deletion in plan_deletion(before, asked).deletions}
+    found = plan_deletion(before, asked, autoremove=True).deletions
+    spare = {deletion.name for deletion in found if deletion.because == "unneeded"}
+    assert {deletion.name for deletion in found} == plain | spare
+    assert not spare & plain
+    after = view(*(each for each in world if isinstance(each, PackageSource) or each.metadata.name not in plain | spare))
+    for name in spare:
+        assert before.packages[name].metadata.annotations == {INSTALLED_AS_ANNOTATION: AS_DEPENDENCY}
+        assert not after.dependents(name)
+    # Nobody who stays and was asked for is reached from what is left over: a second time there is nothing to take.
+    assert unneeded(after) == set()
 
 
 @given(worlds(), roots, st.booleans(), st.booleans())

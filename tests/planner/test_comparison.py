@@ -194,3 +194,46 @@ def test_how_long_a_release_took_is_read_off_its_last_action() -> None:
     assert measured_durations([msgspec.convert(release, HelmRelease)]) == {Key("acme-net", "net"): 12.0}
     release["status"]["conditions"][0]["lastTransitionTime"] = "2025-12-31T00:00:00Z"  # type: ignore[index]
     assert measured_durations([msgspec.convert(release, HelmRelease)]) == {}
+
+
+DATABASE = "kind: Package\nmetadata: {name: acme.db}\n"
+BARE_NET = """
+---
+kind: PackageSource
+metadata: {name: acme.bare}
+spec: {variants: [{name: default}]}
+---
+kind: PackageSource
+metadata: {name: acme.tool}
+spec:
+  sourceRef: {kind: OCIRepository, name: acme, namespace: cozy-system}
+  variants:
+    - name: default
+      dependsOn: [acme.bare]
+      components: [{name: tool, path: system/tool, install: {namespace: acme-tool}}]
+"""
+
+
+def test_what_waits_for_nobody_is_held_back() -> None:
+    """Its dependency is not there and nobody adds it, or it waits in a loop: no time brings it."""
+    found = change("", DATABASE)
+    assert [(str(each.key), each.held_back) for each in found.releases] == [
+        ("acme-db/operator", "MissingDependency"),
+        ("acme-db/seed", "MissingDependency"),
+    ]
+    loop = SOURCES.replace(
+        "    - name: default\n      components:\n        - {name: net",
+        "    - name: default\n      dependsOn: [acme.db]\n      components:\n        - {name: net",
+    )
+    turning = between(view(loop), view(loop, PACKAGES))
+    assert {each.held_back for each in turning.releases} == {"DependencyCycle"}
+
+
+def test_what_a_change_sets_free_is_part_of_it() -> None:
+    """It was wanted before, in vain, and nothing of it differs but that it can come now."""
+    tool = "---\nkind: Package\nmetadata: {name: acme.tool}\n"
+    bare = "---\nkind: Package\nmetadata: {name: acme.bare}\n"
+    before, after = view(SOURCES, BARE_NET + tool), view(SOURCES, BARE_NET + tool + bare)
+    found = between(before, after, live=True)
+    assert [(str(each.key), each.action, each.held_back) for each in found.releases] == [("acme-tool/tool", "install", "")]
+    assert between(after, view(SOURCES, BARE_NET + tool + bare), live=True).releases == ()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -22,20 +23,24 @@ from cozystack.api.meta import Key
 from cozystack.api.time import parse_time
 from cozystack.planner import graph
 from cozystack.planner.catalogue import Affected, Catalogue
-from cozystack.planner.plan import PackagePlan, ReleasePlan
+from cozystack.planner.plan import PackagePlan, ReleasePlan, Wait
 from cozystack.planner.problems import (
     AnyProblem,
     DeletingPackage,
+    DependencyCycle,
     DependencyNotReady,
     FailingRelease,
+    MissingDependency,
     MissingValuesKey,
     MissingValuesSecret,
     NamespaceTerminating,
     PausedPackage,
+    Problem,
     ReleaseOwnedByOther,
     SourceNotReady,
     StalledSource,
     SuspendedRelease,
+    root_cause,
 )
 from cozystack.planner.releases import owner_name, release_changes
 from cozystack.planner.selection import Installed, Selection
@@ -58,6 +63,9 @@ _STATE = (
     MissingValuesKey,
     ReleaseOwnedByOther,
 )
+
+
+_GATE = (DependencyNotReady, MissingDependency, DependencyCycle)
 
 
 class _Change(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -134,7 +142,7 @@ class Comparison(_Change, frozen=True):
         return sum(change.action in actions for change in self.releases)
 
 
-def is_of_state(problem: AnyProblem) -> bool:
+def is_of_state(problem: Problem) -> bool:
     """Whether a problem is one of how things are just now, rather than of what the objects ask for."""
     return isinstance(problem, _STATE)
 
@@ -281,21 +289,22 @@ def _named(value: Any) -> Any:
 
 
 def _release_changes(before: Snapshot, after: Catalogue, charts: frozenset[str]) -> Iterator[ReleaseChange]:
-    planned = {release.key: release for plan in before.plans.values() for release in plan.releases}
+    planned = {release.key: _Pending(plan, release) for plan in before.plans.values() for release in plan.releases}
     for name in sorted(after.packages):
         plan = after.plan(name)
         moved = {move.old: move for move in plan.moves if move.new != move.old}
         arrived = {move.new for move in moved.values()}
         old = before.plans.get(name)
         # Several may want one release: what a Package plans is compared with its own plan first.
-        own = {(release.component, release.key): release for release in old.releases} if old is not None else {}
-        before_removals = {removal.key for removal in old.removals} if old is not None else set()
+        own = {(each.component, each.key): _Pending(old, each) for each in old.releases} if old is not None else {}
+        leaving = {each.key: _held_back(old, each.waits_for, each.key) for each in old.removals} if old is not None else {}
         for release in plan.releases:
             if release.key not in arrived:
                 pending = own.get((release.component, release.key)) or planned.get(release.key)
-                yield from _wanted(after, name, release, pending, charts)
+                yield from _wanted(after, plan, release, pending, charts)
         for removal in plan.removals:
-            if removal.key in before_removals:
+            held = _held_back(plan, removal.waits_for, removal.key)
+            if removal.key in leaving and bool(leaving[removal.key]) <= bool(held):
                 continue
             move = moved.get(removal.key)
             yield ReleaseChange(
@@ -305,8 +314,8 @@ def _release_changes(before: Snapshot, after: Catalogue, charts: frozenset[str])
                 action="move" if move is not None else "remove",
                 component=move.component if move is not None else "",
                 moves_to=str(move.new) if move is not None else "",
-                destroys=_lost(after, removal.key, "the release is removed and installed anew" if move is not None else ""),
-                held_back="MoveRefused" if move is not None and not move.permitted else "",
+                destroys=_lost(after, removal.key, _MOVED if move is not None else ""),
+                held_back=held,
             )
     for name, package in before.packages.items():
         there = after.package(name)
@@ -323,11 +332,19 @@ def _lost_with(view: Catalogue, package: str) -> Iterator[ReleaseChange]:
             yield ReleaseChange(namespace=key.namespace, name=key.name, package=package, action="remove", destroys=destroys)
 
 
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """What the operator was about to do about a release before, as part of ``plan``."""
+
+    plan: PackagePlan
+    release: ReleasePlan
+
+
 def _wanted(
     after: Catalogue,
-    package: str,
+    plan: PackagePlan,
     release: ReleasePlan,
-    pending: ReleasePlan | None,
+    before: _Pending | None,
     charts: frozenset[str],
 ) -> Iterator[ReleaseChange]:
     reference = release.desired.spec.chart_ref
@@ -335,13 +352,17 @@ def _wanted(
     if release.waits_for == "conflict":
         # Somebody else has it; that is a problem and no change.
         return
-    held = _held_back(after, package, release)
+    held = _held_back(plan, release.waits_for, release.key)
+    pending = before.release if before is not None else None
+    if before is not None and not held and _held_back(before.plan, before.release.waits_for, release.key):
+        # It was wanted before as it is now, and nothing but this lets it come.
+        pending = None
     if release.action == "create":
         if pending is None or pending.action != "create" or pending.desired.spec != release.desired.spec:
             yield ReleaseChange(
                 namespace=release.key.namespace,
                 name=release.key.name,
-                package=package,
+                package=plan.name,
                 action="install",
                 component=release.component,
                 held_back=held,
@@ -361,7 +382,7 @@ def _wanted(
     yield ReleaseChange(
         namespace=release.key.namespace,
         name=release.key.name,
-        package=package,
+        package=plan.name,
         action="upgrade" if helm else "update",
         component=release.component,
         fields=fields,
@@ -388,12 +409,19 @@ def _references(old: HelmRelease, new: HelmRelease) -> Iterator[FieldChange]:
     yield from field_changes(before, after, "dependsOn")
 
 
-def _held_back(after: Catalogue, package: str, release: ReleasePlan) -> str:
-    if release.waits_for in ("", "dependencies", "namespace", "values-secret"):
+def _held_back(plan: PackagePlan, waits_for: Wait, release: Key) -> str:
+    """Why the operator would not do something, however long one waits; empty where it only takes its time."""
+    if waits_for in ("", "namespace", "values-secret"):
         return ""
-    problems = [problem for problem in after.plan(package).problems if not is_of_state(problem)]
-    nearest = [problem for problem in problems if problem.subject.name in (package, release.key.name)] or problems
-    return type(nearest[0]).__name__ if nearest else release.waits_for
+    if waits_for == "dependencies":
+        roots = (root_cause(problem) for problem in plan.problems if isinstance(problem, _GATE))
+        return next((type(root).__name__ for root in roots if not is_of_state(root)), "")
+    problems = [problem for problem in plan.problems if not is_of_state(problem)]
+    nearest = [problem for problem in problems if problem.subject.name in (plan.name, release.name)] or problems
+    return type(nearest[0]).__name__ if nearest else waits_for
+
+
+_MOVED = "the release and its objects, and installs it anew"
 
 
 def _lost(view: Catalogue, key: Key, otherwise: str) -> str:
