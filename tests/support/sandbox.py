@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,18 @@ def up_once(state: Path, *arguments: str | Path) -> Ran:
     return cozystack("up", "--once", "--output", "json", "--timeout", "120s", "--state-dir", state, *arguments)
 
 
+def cozypkg(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "cozystack.cozypkg.main", *arguments],
+        capture_output=True,
+        timeout=180,
+        check=False,
+        text=True,
+        env=environment(),
+    )
+
+
 class Running:
     """A sandbox that runs; ``lines`` are what it says, as it says it."""
 
@@ -73,13 +85,13 @@ class Running:
                 return line
         raise AssertionError(f'it ended without saying "{text}":\n' + "".join(self.said[-30:]))
 
-    def kubectl(self, *arguments: str) -> str:
-        """What kubectl prints; raises when it fails."""
+    def kubectl(self, *arguments: str, timeout: float = 60) -> str:
+        """What kubectl prints; raises when it fails, or takes longer."""
         program = Path(sys.executable).parent / "kubectl"
         done = subprocess.run(
             [program, "--kubeconfig", self.state / "kubeconfig", *arguments],
             capture_output=True,
-            timeout=60,
+            timeout=timeout,
             check=False,
             text=True,
             env=environment(),
@@ -87,25 +99,30 @@ class Running:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def upgraded(self) -> dict[str, int]:
-        """The newest revision of each release that has more than one."""
+    def releases(self) -> dict[str, dict[str, Any]]:
+        """The HelmReleases by their names."""
         listed = msgspec.json.decode(self.kubectl("get", "helmreleases", "-A", "-o", "json"))["items"]
-        found = {each["metadata"]["name"]: each["status"]["history"][0]["version"] for each in listed}
-        return {name: revision for name, revision in sorted(found.items()) if revision > 1}
+        return {each["metadata"]["name"]: each for each in listed}
+
+    def revisions(self) -> dict[str, int]:
+        """The newest revision of each release."""
+        return {name: each["status"]["history"][0]["version"] for name, each in self.releases().items()}
+
+    def until_revision(self, name: str, revision: int) -> None:
+        """Wait until a release has it; fails after minutes: whoever waits for others is looked at every half a minute."""
+        namespace = self.releases()[name]["metadata"]["namespace"]
+        there = f"--for=jsonpath={{.status.history[0].version}}={revision}"
+        self.kubectl("-n", namespace, "wait", f"helmrelease/{name}", there, "--timeout=170s", timeout=180)
+
+    def upgraded(self) -> dict[str, int]:
+        """The same, of those that have more than one."""
+        return {name: revision for name, revision in sorted(self.revisions().items()) if revision > 1}
 
     def cozypkg(self, *arguments: str, code: int = 0) -> str:
         """What cozypkg prints, both streams; fails unless it ends with ``code``."""
-        done = subprocess.run(
-            [sys.executable, "-m", "cozystack.cozypkg.main", *arguments, "--kubeconfig", self.state / "kubeconfig"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=180,
-            check=False,
-            text=True,
-            env=environment(),
-        )
-        assert done.returncode == code, done.stdout
-        return done.stdout
+        done = cozypkg(*arguments, "--kubeconfig", self.state / "kubeconfig")
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
 
     def pids(self, module: str) -> list[int]:
         """Processes below the sandbox that run a module."""
@@ -144,9 +161,11 @@ def stored(state: Path, resource: str) -> list[dict[str, Any]]:
 
 def _below(pid: int) -> list[int]:
     found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            found += [child, *_below(child)]
+    # Whatever ends while it is looked at has nothing below it.
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in map(int, task.read_text().split()):
+                found += [child, *_below(child)]
     return found
 
 
