@@ -100,3 +100,46 @@ def test_charts_are_fetched_anew(kubeconfig: Path) -> None:
     asked = succeeded(call("upgrade", "-y", "--wait", "--timeout", "60s", kubeconfig=kubeconfig))
     assert "✓ Asked OCIRepository cozy-system/cozystack-packages" in asked.err
     assert len(asked.err.splitlines()) == 5 + len(names(kubeconfig, "list", "-i"))
+
+
+@pytest.mark.slow
+def test_where_all_is_well_there_is_nothing_to_explain_to_plan_or_to_mend(kubeconfig: Path, tmp_path: Path) -> None:
+    installed = names(kubeconfig, "list", "-i")
+    assert succeeded(call("explain", kubeconfig=kubeconfig)).out == "All packages are ready.\n"
+    succeeded(call("dump", tmp_path / "dump.json.gz", kubeconfig=kubeconfig))
+    assert succeeded(call("explain", "--dump", tmp_path / "dump.json.gz")).out == "All packages are ready.\n"
+    drawn = json.loads(succeeded(call("dot", "-i", "--state", "--format", "json", kubeconfig=kubeconfig)).out)
+    assert [(node["id"], node["state"]) for node in drawn["nodes"]] == [(name, "ready") for name in installed]
+    exported = succeeded(call("export", "--bundled", "--sources", kubeconfig=kubeconfig)).out
+    assert succeeded(call("plan", "-f", "-", stdin=exported, kubeconfig=kubeconfig)).out == "Nothing would change.\n"
+    assert succeeded(call("import", "-", "--dry-run", "-o", "name", stdin=exported, kubeconfig=kubeconfig)).out == ""
+    offered = succeeded(call("list", "-o", "yaml", kubeconfig=kubeconfig)).out
+    assert succeeded(call("lint", "-", "--level", "error", stdin=offered)).out.startswith("no faults")
+    gone = json.loads(succeeded(call("teardown", "--dry-run", "-o", "json", kubeconfig=kubeconfig)).out)
+    assert sorted(each["name"] for each in gone["packages"]) == installed
+
+
+@pytest.mark.slow
+def test_an_edit_is_planned_saved_and_applied_as_it_was_said(kubeconfig: Path, tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    change = ("--set", "cozystack.cert-manager:cert-manager.note=hello")
+    planned = call("plan", *change, "-o", "json", "--out", file, kubeconfig=kubeconfig)
+    assert (planned.code, json.loads(planned.out)["releases"]) == (
+        2,
+        [
+            {
+                "namespace": "cozy-cert-manager",
+                "name": "cert-manager",
+                "package": "cozystack.cert-manager",
+                "action": "upgrade",
+                "component": "cert-manager",
+                "fields": [{"path": "values.note", "new": "hello"}],
+            }
+        ],
+    )
+    succeeded(call("apply", file, "-y", kubeconfig=kubeconfig))
+    succeeded(call("wait", "cozystack.cert-manager", "--timeout", "60s", kubeconfig=kubeconfig))
+    assert succeeded(call("plan", *change, kubeconfig=kubeconfig)).out == "Nothing would change.\n"
+    assert call("apply", file, "-y", kubeconfig=kubeconfig).code == 5
+    succeeded(call("set", "cozystack.cert-manager", "--unset", "cert-manager.note", "-y", kubeconfig=kubeconfig))
+    succeeded(call("wait", "cozystack.cert-manager", "--timeout", "60s", kubeconfig=kubeconfig))
