@@ -9,6 +9,7 @@ import click
 
 from cozystack import __version__
 from cozystack.cozypkg.errors import Exit
+from cozystack.cozypkg.formats import FORMATS, OBJECTS, rows
 from cozystack.cozypkg.main import COMMANDS, cli
 from cozystack.planner.linting import RULES
 
@@ -64,6 +65,7 @@ def _markdown() -> Iterator[str]:
             for option, meaning in rows:
                 yield f"| `{_cell(option)}` | {_cell(meaning)} |"
             yield ""
+        yield from _documents(name)
     yield "## Options of every command"
     yield ""
     yield "| option | meaning |"
@@ -80,6 +82,24 @@ def _markdown() -> Iterator[str]:
     yield "|---|---|---|---|"
     for rule in RULES.values():
         yield f"| {rule.id} | {rule.name} | {rule.severity} | {rule.about} |"
+
+
+def _documents(name: str) -> Iterator[str]:
+    """What the JSON of a command holds."""
+    if name in OBJECTS:
+        yield "JSON and YAML are objects of the Kubernetes API."
+        yield ""
+    for document in FORMATS:
+        if document.partition(" ")[0] != name:
+            continue
+        option = "--format" if name in ("dot", "lint") else "-o"
+        yield f"What `cozypkg {document} {option} json` holds (a key with `?` only where there is something to say):"
+        yield ""
+        yield "| key | type | meaning |"
+        yield "|---|---|---|"
+        for path, kind, meaning in rows(document):
+            yield f"| `{path}` | {kind} | {_cell(meaning)} |"
+        yield ""
 
 
 def _cell(text: str) -> str:

@@ -333,7 +333,8 @@ async def _values_secret(client: Client | None) -> dict[str, str] | None:
 
 def as_json(proposal: Proposal) -> dict[str, Any]:
     """The plan for programs; problems are data and sentences."""
-    value: dict[str, Any] = msgspec.to_builtins(proposal.comparison)
+    nothing: dict[str, Any] = {"objects": [], "releases": [], "waves": [], "estimate": None, "pending": 0}
+    value: dict[str, Any] = {**nothing, **msgspec.to_builtins(proposal.comparison)}
     for key in ("newProblems", "solvedProblems"):
         problems = proposal.comparison.new_problems if key == "newProblems" else proposal.comparison.solved_problems
         value[key] = [
@@ -347,8 +348,7 @@ def as_json(proposal: Proposal) -> dict[str, Any]:
     value["destructive"] = [str(change.key) for change in proposal.comparison.destructive]
     if proposal.details:
         value["details"] = [msgspec.to_builtins(proposal.details[key]) for key in sorted(proposal.details)]
-    if proposal.warnings:
-        value["warnings"] = proposal.warnings
+    value["warnings"] = proposal.warnings
     return value
 
 
