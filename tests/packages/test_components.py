@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -27,6 +28,10 @@ Found = Mapping[str, tuple[Use, Rendered]]
 
 every_component = pytest.mark.parametrize("name", [str(use) for use in uses()])
 
+# Where images of the catalogue come from when nobody says otherwise.
+REGISTRY = re.compile(
+    r"\b(?:(?:docker|ghcr|quay|gcr)\.io|registry\.k8s\.io|docker-registry\d\.mariadb\.com|public\.ecr\.aws)\b"
+)
 # Objects that a chart puts into a namespace which is not that of its release, each for a reason.
 ELSEWHERE = {
     # The API server hands out its client CA there, and only there can it be read.
@@ -145,6 +150,43 @@ def test_images_come_from_the_platforms_registry_when_it_has_one(
     found = helm.render(charts.of(use.source, use.artifact), use.key, values)
     images = [container["image"] for _, pod in pods(found.objects) for container in containers(pod)]
     assert [image for image in images if not image.startswith("mirror.acme.test/all/")] == []
+    # Nor does an argument, a variable, a ConfigMap or an object of an operator name another registry.
+    others = [item for item in found.objects if item["kind"] != "CustomResourceDefinition"]
+    assert [text for item in others for text in texts(item) if REGISTRY.search(text)] == []
+
+
+# What an operator starts, unless the object of a user names something else: the variables by which it is told.
+STARTED = {
+    "cert-manager": ("--acme-http01-solver-image",),
+    "grafana-operator": ("RELATED_IMAGE_GRAFANA",),
+    "kafka-operator": ("STRIMZI_KAFKA_IMAGES",),
+    "kubevirt-cdi-operator": ("CONTROLLER_IMAGE", "IMPORTER_IMAGE", "CLONER_IMAGE", "APISERVER_IMAGE", "UPLOAD_PROXY_IMAGE"),
+    "kubevirt-operator": ("VIRT_OPERATOR_IMAGE",),
+    "mariadb-operator": ("RELATED_IMAGE_MARIADB", "RELATED_IMAGE_EXPORTER"),
+    "postgres-operator": ("POSTGRES_IMAGE_NAME",),
+    "rabbitmq-operator": ("DEFAULT_RABBITMQ_IMAGE",),
+    "victoria-metrics-operator": ("VM_CONTAINERREGISTRY",),
+}
+
+
+@pytest.mark.parametrize("component", STARTED)
+def test_what_an_operator_starts_comes_from_the_platforms_registry_too(component: str, helm: Helm, charts: Charts) -> None:
+    use = next(each for each in uses() if each.component.name == component)
+    found = helm.render(charts.of(use.source, use.artifact), use.key, {"_cluster": {"images-registry": "mirror.acme.test/all"}})
+    given = {}
+    for container in (container for _, pod in pods(found.objects) for container in containers(pod)):
+        given |= {entry["name"]: entry.get("value", "") for entry in container.get("env", ())}
+        given |= dict(argument.split("=", 1) for argument in container.get("args", ()) if "=" in argument)
+    assert [name for name in STARTED[component] if "mirror.acme.test/all" not in given.get(name, "")] == []
+
+
+def texts(value: object) -> Iterator[str]:
+    """Every text in an object."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from texts(each)
 
 
 @every_component

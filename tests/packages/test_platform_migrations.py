@@ -64,6 +64,7 @@ def cluster(helm: Helm, charts: Charts, tmp_path: Path) -> Cluster:
         packages: tuple[Obj, ...] = (),
         rights: bool = False,
         steps: tuple[int, ...] = (),
+        registry: str = "",
         **settings: Any,
     ) -> Rendered:
         held: Obj = {
@@ -80,7 +81,8 @@ def cluster(helm: Helm, charts: Charts, tmp_path: Path) -> Cluster:
         described = yaml.load(generated, source="migrations.yaml")
         described["steps"] = [{"number": step, "name": f"step-{step}"} for step in steps]
         (chart / "migrations.yaml").write_text(yaml.dump(described))
-        values = {"migrations": {"enabled": True, "targetVersion": 59, **settings}, "global": {"held": held}}
+        migrations = {"enabled": True, "targetVersion": 59, **settings}
+        values = {"migrations": migrations, "global": {"held": held}, "imagesRegistry": registry}
         return helm.render(chart, PLATFORM_RELEASE, platform_values(values))
 
     return render
@@ -177,6 +179,14 @@ def test_the_runner_is_told_what_the_original_tells_it(cluster: Cluster) -> None
         {"name": "COZYSTACK_MIGRATIONS", "value": "/migrations"},
     ]
     assert is_pinned(container["image"])
+
+
+def test_the_runner_comes_from_the_registry_that_replaces_all(cluster: Cluster) -> None:
+    """packages-I3: so does whoever waits for it."""
+    mirrored = "mirror.acme.test:5000/all/cozystack-python/cozystack:"
+    for job in ({}, {"metadata": {}}):
+        (found,) = cluster(version="56", job=job, registry="mirror.acme.test:5000/all").of_kind("Job").values()
+        assert found["spec"]["template"]["spec"]["containers"][0]["image"].startswith(mirrored)
 
 
 def test_steps_of_ones_own_may_do_what_the_values_say(cluster: Cluster) -> None:

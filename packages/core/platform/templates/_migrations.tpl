@@ -150,7 +150,7 @@ spec:
           type: RuntimeDefault
       containers:
         - name: migration
-          image: {{ $settings.image | quote }}
+          image: {{ include "platform.image" (list $settings.image $root) | quote }}
           command: [cozystack-migrate, {{ .command }}]
           {{- with .arguments }}
           args:
