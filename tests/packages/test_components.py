@@ -173,7 +173,7 @@ STARTED = {
 def test_what_an_operator_starts_comes_from_the_platforms_registry_too(component: str, helm: Helm, charts: Charts) -> None:
     use = next(each for each in uses() if each.component.name == component)
     found = helm.render(charts.of(use.source, use.artifact), use.key, {"_cluster": {"images-registry": "mirror.acme.test/all"}})
-    given = {}
+    given: dict[str, str] = {}
     for container in (container for _, pod in pods(found.objects) for container in containers(pod)):
         given |= {entry["name"]: entry.get("value", "") for entry in container.get("env", ())}
         given |= dict(argument.split("=", 1) for argument in container.get("args", ()) if "=" in argument)

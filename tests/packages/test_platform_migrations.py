@@ -184,7 +184,8 @@ def test_the_runner_is_told_what_the_original_tells_it(cluster: Cluster) -> None
 def test_the_runner_comes_from_the_registry_that_replaces_all(cluster: Cluster) -> None:
     """packages-I3: so does whoever waits for it."""
     mirrored = "mirror.acme.test:5000/all/cozystack-python/cozystack:"
-    for job in ({}, {"metadata": {}}):
+    jobs: tuple[Obj, ...] = ({}, {"metadata": {}})
+    for job in jobs:
         (found,) = cluster(version="56", job=job, registry="mirror.acme.test:5000/all").of_kind("Job").values()
         assert found["spec"]["template"]["spec"]["containers"][0]["image"].startswith(mirrored)
 
