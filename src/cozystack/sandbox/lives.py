@@ -32,6 +32,8 @@ KUBELET: Final = "kubelet"
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 10.0, 300.0
 _PROBED_EVERY: Final = 10.0
 _TOLD_EVERY: Final = 300.0
+_SOON: Final = 0.001
+"""Seconds by which a moment counts as reached early: sums of fractions are not exact."""
 _WAITING: Final = ("pull-backoff", "init-backoff", "crash-loop")
 _DONE: Final = ("succeeded", "failed", "init-failed")
 
@@ -184,27 +186,27 @@ def _next(pod: Obj, life: Life, moment: float, now: datetime, step: float) -> fl
     passed = moment - life.since
     match life.outcome:
         case "creating":
-            if passed < step:
-                return step - passed
+            if (left := step - passed) > _SOON:
+                return left
             _pulled(pod, life, moment, now)
         case "pull-failed":
-            if passed < step:
-                return step - passed
+            if (left := step - passed) > _SOON:
+                return left
             for container in _containers(pod):
                 life.notes.append(Note(pod, KUBELET, "BackOff", f'Back-off pulling image "{container.get("image", "")}"'))
                 life.notes.append(Note(pod, KUBELET, "Failed", "Error: ImagePullBackOff", warning=True))
             life.begin("pull-backoff", moment)
         case "pull-backoff":
-            if passed < _backoff(life.tries):
-                return _backoff(life.tries) - passed
+            if (left := _backoff(life.tries) - passed) > _SOON:
+                return left
             _pulled(pod, life, moment, now)
         case "initializing":
-            if passed < step:
-                return step - passed
+            if (left := step - passed) > _SOON:
+                return left
             _initialized(pod, life, moment, now)
         case "init-backoff" | "crash-loop":
-            if passed < _backoff(life.tries):
-                return _backoff(life.tries) - passed
+            if (left := _backoff(life.tries) - passed) > _SOON:
+                return left
             life.started = now
             _started(pod, life, [_named(pod, life)] if life.outcome == "init-backoff" else _containers(pod))
             life.begin("initializing" if life.outcome == "init-backoff" else "not-ready", moment)
@@ -269,8 +271,8 @@ def _running(pod: Obj, life: Life, moment: float, now: datetime, step: float) ->
     passed = moment - life.since
     restarts = pod["spec"].get("restartPolicy", "Always")
     if life.fail == "crash-loop" or (life.fail == "exit" and restarts == "OnFailure"):
-        if passed < step:
-            return step - passed
+        if (left := step - passed) > _SOON:
+            return left
         life.ended = now
         if restarts == "Never":
             life.begin("failed", moment)
@@ -287,25 +289,25 @@ def _running(pod: Obj, life: Life, moment: float, now: datetime, step: float) ->
         return _unhealthy(pod, life, moment, "it is told never to get ready")
     if life.outcome == "not-ready":
         waits = _seconds(pod, READY_AFTER, 0.0)
-        if passed < waits:
-            left = _unhealthy(pod, life, moment, f"it is told to get ready after {_go(waits)}")
-            return min(left, waits - passed) if left is not None else waits - passed
+        if (left := waits - passed) > _SOON:
+            probed = _unhealthy(pod, life, moment, f"it is told to get ready after {_go(waits)}")
+            return min(left, probed)
         life.outcome = "running"
     if not _ends(pod):
         return None
     lasts = max(step, _seconds(pod, RUNS_FOR, 0.0), _seconds(pod, READY_AFTER, 0.0))
-    if passed < lasts:
-        return lasts - passed
+    if (left := lasts - passed) > _SOON:
+        return left
     life.ended = now
     life.begin("failed" if life.fail == "exit" else "succeeded", moment)
     return 0.0
 
 
-def _unhealthy(pod: Obj, life: Life, moment: float, why: str) -> float | None:
+def _unhealthy(pod: Obj, life: Life, moment: float, why: str) -> float:
     """Tell of a probe that fails, soon after the start and then now and then; when to tell again."""
     due = life.since + _PROBED_EVERY if life.told is None or life.told < life.since else life.told + _TOLD_EVERY
-    if moment < due:
-        return due - moment
+    if (left := due - moment) > _SOON:
+        return left
     life.told = moment
     life.notes.append(Note(pod, KUBELET, "Unhealthy", f"Readiness probe failed: {why} (simulated)", warning=True))
     return _TOLD_EVERY

@@ -83,7 +83,7 @@ class Lifecycle:
         self.start()
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._expire_events())
+                tasks.create_task(self._forget_now_and_then())
                 while True:
                     for event in await self._subscription.wait():
                         self._handle(event)
@@ -347,10 +347,14 @@ class Lifecycle:
         except ApiError:
             return
 
-    async def _expire_events(self) -> None:
+    async def _forget_now_and_then(self) -> None:
+        """Every five minutes, forget Events that are old and, as etcd is told to, the changes before those five minutes."""
+        version = self._storage.version
         while True:
             await self._sleep(_EXPIRY_SECONDS)
             self.expire_events()
+            self._storage.compact(version)
+            version = self._storage.version
 
     def expire_events(self) -> None:
         """Delete Events that nothing has happened to for more than an hour."""

@@ -10,7 +10,8 @@ Cluster-scoped objects have the empty namespace.
 *Paging* is over true snapshots: ``snapshot`` gives the objects and the version they stand for, and those of an earlier version
 by taking back the events since then.
 
-*Watching* is by subscription: events after a version, from a window of the last ``WINDOW`` changes of each resource.
+*Watching* is by subscription: events after a version, from a window of the last ``WINDOW`` changes of each resource, less what
+was taken out of it by ``compact``.
 """
 
 from __future__ import annotations
@@ -207,6 +208,9 @@ class Storage(Protocol):
         Raises ``Expired`` when events after ``since`` are no longer kept, ``VersionAhead`` when it is still to come. There is
         no past of everything: ``since`` wants a resource.
         """
+
+    def compact(self, version: int) -> None:
+        """Forget the events up to ``version``. Where there were none, a watch may still begin before it."""
 
     def close(self) -> None:
         """End every subscription and let go of the back end; nothing is read or written afterwards."""

@@ -151,6 +151,11 @@ class MemoryStorage:
         shelf.subscriptions.append(subscription)
         return subscription
 
+    def compact(self, version: int) -> None:
+        for shelf in self._shelves.values():
+            while shelf.events and shelf.events[0].version <= version:
+                shelf.compacted = shelf.events.popleft().version
+
     def close(self) -> None:
         for subscription in self._everything:
             subscription.close()
