@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from cozystack.api.meta import Key
-from cozystack.api.resources import ARTIFACT_GENERATORS, OCI_REPOSITORIES, PACKAGES
+from cozystack.api.resources import ARTIFACT_GENERATORS, EXTERNAL_ARTIFACTS, OCI_REPOSITORIES, PACKAGES
 from cozystack.cozypkg.errors import CommandError
 from cozystack.cozypkg.upgrading import Seen, follow_upgrade, starting_from
+from cozystack.kube import Client
+from cozystack.kube.transport import ResponseStream
 from support.acme import PLATFORM, condition
 from support.cluster import Cluster
 from support.cozypkg import call
+from support.inprocess import InProcess
 from support.operator import PUBLISHED, Obj, World, component, package, source
 
 REPOSITORY = """\
@@ -165,6 +170,40 @@ async def test_a_version_that_changes_nothing_is_not_waited_for() -> None:
     async with following(source("acme.db", component("db", "acme-db")), package("acme.db")) as (world, waiting):
         await fetched(world, "v1@sha256:1")
         assert await missing(waiting) == {}
+
+
+class Deaf(InProcess):
+    """A transport whose watches of charts never say anything."""
+
+    @asynccontextmanager
+    async def stream(self, method: str, path: str, **more: Any) -> AsyncIterator[ResponseStream]:
+        async with super().stream(method, path, **more) as answer:
+            deaf = path.endswith(EXTERNAL_ARTIFACTS.plural) and "watch" in more.get("query", {})
+            yield ResponseStream(answer.status, answer.headers, _nothing()) if deaf else answer
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    await asyncio.Event().wait()
+    yield b""
+
+
+async def test_watches_that_are_not_in_step_do_not_end_the_waiting() -> None:
+    """The generator is seen to be done, and its chart is not seen to be new."""
+    async with following(source("acme.db", component("db", "acme-db")), package("acme.db")) as (world, _):
+        places = [("OCIRepository", Key("cozy-system", "charts"))]
+        upgrade = await starting_from(world.client, places, "now", ("acme.db",))
+        client = Client(Deaf(world.server), clock=world.clock)
+        waiting = asyncio.ensure_future(follow_upgrade(client, upgrade, timeout=600))
+        await world.settle()
+        await fetched(world, "v2@sha256:2")
+        await world.flux.build("acme.db", content="2")
+        await seen(world, "acme.db", "sha256:of-v2")
+        await world.settle(10)
+        assert not waiting.done()
+        await world.flux.deploy("acme-db/db")
+        await world.settle(PUBLISHED)
+        await world.settle(10)
+        assert (await waiting).missing == {}
 
 
 async def test_a_package_that_the_version_takes_away_is_not_waited_for() -> None:

@@ -30,6 +30,8 @@ from cozystack.planner.releases import owner_name
 Where = tuple[str, Key]
 """Kind and place of a repository."""
 
+_PAUSE = 0.2
+"""Seconds before what is out of step is looked at again."""
 KINDS = (PACKAGES, HELM_RELEASES, EXTERNAL_ARTIFACTS, ARTIFACT_GENERATORS, OCI_REPOSITORIES, GIT_REPOSITORIES)
 
 
@@ -52,7 +54,6 @@ class Seen:
 
     stage: str = ""
     missing: dict[str, str] = field(default_factory=dict)
-    arrived: set[str] = field(default_factory=set)
 
 
 async def starting_from(client: Client, places: Collection[Where], asked: str, packages: tuple[str, ...]) -> Upgrade:
@@ -75,6 +76,7 @@ async def follow_upgrade(
 ) -> Seen:
     """Wait until all Packages run the new version; what is missing when the time is over. Raises ``CommandError``."""
     seen = Seen()
+    ends = client.clock.monotonic() + timeout
 
     def look(world: World) -> bool:
         seen.missing = _unfetched(world, upgrade)
@@ -87,14 +89,31 @@ async def follow_upgrade(
             packages = [name for name in upgrade.packages if name in world.packages]
             seen.missing = dict(_not_running(world, packages))
             seen.stage = f"{len(seen.missing)} of {len(packages)} are not ready"
-            for name in packages:
-                if name not in seen.missing and name not in seen.arrived:
-                    seen.arrived.add(name)
-                    told(name)
         return not seen.missing
 
-    await follow(client, KINDS, look, timeout=timeout)
+    # The watches of different kinds are not in step: a generator may be seen to be done before its charts are seen to be new.
+    while await follow(client, KINDS, look, timeout=max(0.0, ends - client.clock.monotonic())):
+        world = await _in_step(client)
+        if look(world):
+            for name in upgrade.packages:
+                if name in world.packages:
+                    told(name)
+            return seen
+        await client.clock.sleep(_PAUSE)
     return seen
+
+
+async def _in_step(client: Client) -> World:
+    """A world in which nothing is older than what it led to.
+
+    What runs is read first, and what it runs of last; charts come after the generators that make them.
+    """
+    world = await read_cluster(client, (PACKAGES, HELM_RELEASES))
+    generators = await read_cluster(client, (ARTIFACT_GENERATORS,))
+    causes = await read_cluster(client, (EXTERNAL_ARTIFACTS, OCI_REPOSITORIES, GIT_REPOSITORIES))
+    world.generators = generators.generators
+    world.artifacts, world.repositories = causes.artifacts, causes.repositories
+    return world
 
 
 def place_of(repository: OCIRepository | GitRepository) -> Where:
