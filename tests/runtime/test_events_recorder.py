@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from cozystack.api.core import ConfigMap
@@ -149,3 +150,15 @@ async def test_run_writes_what_is_emitted() -> None:
     assert len(bench.api.requests) == 2
     task.cancel()
     await asyncio.wait((task,))
+
+
+async def test_what_is_told_of_a_namespace_that_ends_is_dropped_quietly(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    refused = error(403, "Forbidden", "it is being terminated")
+    causes = [{"reason": "NamespaceTerminating", "message": "namespace a is being terminated", "field": "metadata.namespace"}]
+    refused.body = msgspec.json.encode({**msgspec.json.decode(refused.body), "details": {"causes": causes}})
+    bench.api.fail(refused)
+    bench.emit(name="a")
+    await bench.recorder.flush()
+    assert bench.recorder.dropped == 1
+    assert "could not be written" not in caplog.text

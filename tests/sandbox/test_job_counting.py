@@ -116,7 +116,13 @@ def test_failures_that_are_ignored_do_not_count() -> None:
 
 
 def test_each_index_has_a_limit_of_its_own() -> None:
-    spec: dict[str, Any] = {"completions": 3, "parallelism": 3, "completionMode": "Indexed", "backoffLimitPerIndex": 1, "backoffLimit": 99}
+    spec: dict[str, Any] = {
+        "completions": 3,
+        "parallelism": 3,
+        "completionMode": "Indexed",
+        "backoffLimitPerIndex": 1,
+        "backoffLimit": 99,
+    }
 
     def kubelet(pod: Obj) -> Obj:
         index = pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"]
@@ -135,7 +141,7 @@ def test_each_index_has_a_limit_of_its_own() -> None:
 
 @pytest.mark.parametrize(("most", "reason"), [(0, "MaxFailedIndexesExceeded"), (1, "FailedIndexes")])
 def test_so_many_indexes_may_fail(most: int, reason: str) -> None:
-    spec = {
+    spec: dict[str, Any] = {
         "completions": 2,
         "parallelism": 1,
         "completionMode": "Indexed",

@@ -21,7 +21,7 @@ from cozystack.api.resources import EVENTS, Resource
 from cozystack.api.time import format_time
 from cozystack.kube.client import Client
 from cozystack.kube.clock import Clock
-from cozystack.kube.errors import KubeError, NotFound
+from cozystack.kube.errors import Forbidden, KubeError, NotFound
 from cozystack.kube.store import key_of
 from cozystack.runtime.logging import Log
 
@@ -124,7 +124,8 @@ class EventRecorder:
                 await self._write(queued)
             except KubeError as error:
                 self.dropped += 1
-                self._log.warning("an Event could not be written", reason=str(error))
+                if not _is_going(error):
+                    self._log.warning("an Event could not be written", reason=str(error))
         self._news.clear()
 
     def _allowed(self, subject: ObjectReference) -> bool:
@@ -180,6 +181,11 @@ class EventRecorder:
             reporting_instance=self._instance,
             action=emitted.action,
         )
+
+
+def _is_going(error: KubeError) -> bool:
+    """Whether the namespace of an Event is on its way out: nobody will miss it."""
+    return isinstance(error, Forbidden) and any(cause.reason == "NamespaceTerminating" for cause in error.details.causes)
 
 
 def _reference(resource: Resource[Any], obj: Any) -> ObjectReference:

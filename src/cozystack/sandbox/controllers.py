@@ -16,7 +16,7 @@ from cozystack.api.meta import Key
 from cozystack.api.resources import Resource
 from cozystack.kube import Client, Informer, key_of
 from cozystack.kube.clock import Clock
-from cozystack.kube.errors import AlreadyExists, BadRequest, Conflict, Forbidden, Invalid, NotFound
+from cozystack.kube.errors import AlreadyExists, ApiError, BadRequest, Conflict, Forbidden, Invalid, NotFound
 from cozystack.runtime import Controller, Done, EventRecorder, RequeueAfter, Result, Service
 from cozystack.sandbox import kinds
 from cozystack.sandbox.scheduler import Scheduler, bind
@@ -343,9 +343,9 @@ class Workloads:
             self._refusals.pop(uid, None)
         return soonest
 
-    async def _was_refused(self, item: Obj, decide: Decide, told: Note, error: Exception) -> float:
+    async def _was_refused(self, item: Obj, decide: Decide, told: Note, error: ApiError) -> float:
         """Say why something could not be made, in an Event and in the status, and when it is tried again."""
-        uid, why = item["metadata"]["uid"], str(error)
+        uid, why = item["metadata"]["uid"], error.message
         times = self._refusals.get(uid, (0, ""))[0] + 1
         if len(self._refusals) > _MOST_REFUSALS:
             self._refusals.clear()
