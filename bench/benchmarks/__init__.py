@@ -8,7 +8,7 @@ import msgspec
 
 from bench.figures import Figure, Scale
 
-NAMES = ("client", "planner", "apiserver", "churn", "ready", "operator", "cozypkg")
+NAMES = ("client", "planner", "apiserver", "churn", "ready", "life", "operator", "cozypkg")
 
 
 def about(name: str) -> str:
