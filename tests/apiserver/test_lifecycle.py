@@ -14,7 +14,7 @@ from cozystack.apiserver.errors import ApiError
 from cozystack.apiserver.lifecycle import Lifecycle
 from cozystack.apiserver.objects import Objects, WriteOptions
 from cozystack.apiserver.resources import ResourceInfo
-from cozystack.apiserver.storage import open_storage
+from cozystack.apiserver.storage import Expired, open_storage
 from cozystack.runtime import VirtualClock
 from support.apiserver import crd
 
@@ -364,3 +364,21 @@ class TestTime:
             assert cluster.names("events") == ["series"]
             await cluster.clock.advance(600)
             assert cluster.names("events") == []
+
+
+class TestChanges:
+    async def test_changes_are_kept_for_five_minutes_and_forgotten_after_ten(self, cluster: Cluster) -> None:
+        """As long as etcd keeps them for a real API server."""
+        running = asyncio.create_task(cluster.lifecycle.run())
+        await cluster.clock.advance(299)
+        cluster.make("a")
+        version = cluster.objects.storage.version
+        cluster.edit("a", {"labels": {"changed": "yes"}})
+        await cluster.clock.advance(300)
+        assert len(cluster.objects.storage.subscribe("/configmaps", version).drain()) == 1
+        await cluster.clock.advance(2)
+        with pytest.raises(Expired):
+            cluster.objects.storage.subscribe("/configmaps", version)
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running

@@ -149,6 +149,27 @@ def test_events_beyond_the_window_have_expired_for_their_resource_alone() -> Non
     assert seen(storage.subscribe("/secrets", 0).drain()) == [("ADDED", 1, "s")]
 
 
+def test_what_is_compacted_has_expired_where_there_was_something(storage: Storage) -> None:
+    storage.put("/secrets", "ns", "s", obj("s"))
+    for number in range(3):
+        storage.put(CM, "ns", "a", obj("a", n=number))
+    following = storage.subscribe(CM, 0)
+    storage.compact(3)
+    assert seen(following.drain()) == [("ADDED", 2, "a"), ("MODIFIED", 3, "a"), ("MODIFIED", 4, "a")]
+    for since in (0, 2):
+        with pytest.raises(Expired):
+            storage.subscribe(CM, since)
+        with pytest.raises(Expired):
+            storage.snapshot(CM, at=since)
+    assert seen(storage.subscribe(CM, 3).drain()) == [("MODIFIED", 4, "a")]
+    assert [stored.version for stored in storage.snapshot(CM, at=3).items] == [3]
+    with pytest.raises(Expired):
+        storage.subscribe("/secrets", 0)
+    assert storage.subscribe("/secrets", 1).drain() == []
+    storage.compact(storage.version)
+    assert storage.subscribe(CM, 4).drain() == []
+
+
 def test_a_version_that_is_still_to_come_is_refused(storage: Storage) -> None:
     with pytest.raises(VersionAhead):
         storage.subscribe(CM, 1)
