@@ -40,6 +40,7 @@ LEFT = (
 
 
 async def test_leftovers_are_taken_away_and_settings_are_left_to_a_person(world: World) -> None:
+    """packages-P5, packages-P7."""
     await before(world)
     await world.run([LEFTOVERS], 57)
     ledger = await world.ledger()

@@ -52,6 +52,7 @@ def shown(value: Any) -> str:
     ("title", "chart"), [("Values of the platform", "core/platform"), ("Values of the installer", "core/installer")]
 )
 def test_every_value_is_described_with_its_default(title: str, chart: str) -> None:
+    """packages-P16."""
     values = yaml.load((PACKAGES / chart / "values.yaml").read_text(), source=chart)
     documented = [(row[0].strip("`"), row[1]) for row in rows(title)]
     assert documented == [(key, shown(value)) for key, value in leaves(values)]

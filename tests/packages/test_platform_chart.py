@@ -87,6 +87,12 @@ def test_every_preset_brings_the_whole_catalogue_and_what_it_needs(preset: str, 
     ]
 
 
+def test_every_package_of_the_catalogue_can_be_asked_for(platform: Callable[[str], Platform]) -> None:
+    """packages-P18: in the original some can only be installed by hand."""
+    asked = {name for preset in (*PRESETS, "everything") for name in platform(preset).packages}
+    assert sources().keys() - asked == set()
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_helm_has_nothing_to_say_against_a_preset(preset: str, helm: Helm, charts: Charts) -> None:
     messages = helm.lint(platform_chart(charts, preset), platform_values())
@@ -258,7 +264,14 @@ def test_settings_of_a_package_are_laid_over_those_of_its_bundle(packages: Packa
         ({"bundles": {"system": {"enabled": False}}}, "bundles.paas needs bundles.system"),
         ({"bundles": {"system": {"variant": "distro-full"}}}, 'bundles.system.variant is "distro-full"; it must be one of'),
         ({"bundles": {"enabledPackages": ["cozystack.nothing"]}}, "cozystack.nothing, which is not in the catalogue"),
-        ({"bundles": {"disabledPackages": ["goldpinger"]}}, "goldpinger, which is not in the catalogue"),
+        (
+            {"bundles": {"disabledPackages": ["goldpinger"]}},
+            "goldpinger, which is not in the catalogue; did you mean cozystack.goldpinger?",
+        ),
+        (
+            {"bundles": {"disabledPackages": ["cozystack.graphana-operator"]}},
+            "which is not in the catalogue; did you mean cozystack.grafana-operator?",
+        ),
         ({"bundles": {"enabledPackages": ["cozystack.kubevirt"]}}, "cozystack.kubevirt, which no enabled bundle offers"),
         (
             {"bundles": {"disabledPackages": ["cozystack.cert-manager"]}},
@@ -281,6 +294,11 @@ def test_settings_of_a_package_are_laid_over_those_of_its_bundle(packages: Packa
         ({"solver": "dns01"}, "solver is not a value of the platform; did you mean publishing.certificates.solver?"),
         ({"xyzzy": 1}, "xyzzy is not a value of the platform"),
         ({"gpu": {}}, "gpu is not a value of the platform: this repository has no package gpu-operator"),
+        # packages-P6
+        (
+            {"registries": {"mirrors": {}}},
+            "registries is not a value of the platform: no component reads mirrors of registries",
+        ),
         ({"networking": {"kubeovn": {"MASTER_NODES": ""}}}, "networking.kubeovn is not a value of the platform: this rep"),
         ({"bundles": {"enabledPackages": ["cozystack.externaldns"]}}, "; did you mean cozystack.external-dns?"),
         ({"packages": {"cozystack.valero": {}}}, "which no enabled bundle emits; did you mean cozystack.velero?"),

@@ -49,6 +49,7 @@ def test_packages_follow_what_the_platform_follows_where_nothing_upgrades_the_pl
 
 
 def test_a_source_that_is_suspended_does_not_suspend_the_packages(helm: Helm, charts: Charts, tmp_path: Path) -> None:
+    """packages-P9."""
     origin = {"spec": {**OCI, "suspend": True, "secretRef": {"name": "pull"}}}
     assert copy(helm, charts, tmp_path, "OCIRepository", origin) == {**OCI, "secretRef": {"name": "pull"}}
 
