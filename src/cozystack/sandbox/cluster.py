@@ -229,7 +229,8 @@ class Cluster:
                 kept.append(f"--helm-binary={self._helm_binary}")
         return kept
 
-    async def _logs(self, pod: dict[str, Any], query: Mapping[str, str]) -> AsyncIterator[bytes]:
+    def _logs(self, pod: dict[str, Any], query: Mapping[str, str]) -> AsyncIterator[bytes]:
+        """The log that is asked for; what is wrong with the question is said before anything is sent."""
         containers = [container["name"] for container in pod["spec"]["containers"]]
         name = query.get("container") or containers[0]
         if name not in containers and name not in [each["name"] for each in pod["spec"].get("initContainers", ())]:
@@ -244,15 +245,20 @@ class Cluster:
         if not self.kubelet.log_file(pod, name).exists() and (why := no_log(pod, name, previous=previous)):
             raise bad_request(why)
         skip = self.kubelet.bytes_before(pod, name, tail, previous=previous) if tail is not None else 0
-        left = limit if limit is not None else -1
-        async for chunk in self.kubelet.read_log(pod, name, follow=follow, previous=previous, skip=skip):
-            if left < 0:
-                yield chunk
-                continue
-            yield chunk[:left]
-            left -= len(chunk[:left])
-            if left == 0:
-                return
+        return _limited(self.kubelet.read_log(pod, name, follow=follow, previous=previous, skip=skip), limit)
+
+
+async def _limited(chunks: AsyncIterator[bytes], limit: int | None) -> AsyncIterator[bytes]:
+    """The first ``limit`` bytes, or all."""
+    left = limit if limit is not None else -1
+    async for chunk in chunks:
+        if left < 0:
+            yield chunk
+            continue
+        yield chunk[:left]
+        left -= len(chunk[:left])
+        if left == 0:
+            return
 
 
 def kubeconfig(url: str, ca: bytes, token: str, *, user: str, namespace: str = "default") -> bytes:
