@@ -106,6 +106,17 @@ async def test_a_job_that_fails_is_explained_as_such(cluster: Small) -> None:
     assert "it is told to fail" in fault.links[-1][1]
 
 
+async def test_an_init_container_that_fails_is_explained_as_such(cluster: Small) -> None:
+    init = [{"name": "prepare", "image": IMAGE}]
+    await cluster.create(kinds.DEPLOYMENTS, made("Deployment", fail="init", pod={"initContainers": init}))
+    await cluster.until(
+        lambda: any("container prepare" in event for event in cluster.told("Pod") if event.startswith("BackOff"))
+    )
+    await cluster.clock.advance(1)
+    fault = explained(cluster, "Deployment", "apps/deployments")
+    assert (fault.cause, "init container prepare ended with exit code 1" in fault.links[-1][1]) == ("crash-loop", True)
+
+
 async def test_a_pod_that_no_node_takes_is_explained_as_such(cluster: Small) -> None:
     await cluster.create(kinds.DEPLOYMENTS, made("Deployment", pod={"nodeSelector": {"disk": "ssd"}}))
     await cluster.until(lambda: any("FailedScheduling" in event for event in cluster.told("Pod")))
