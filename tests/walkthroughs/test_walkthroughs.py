@@ -1,60 +1,19 @@
-"""The walk-throughs of the documentation, run block by block as they are printed.
-
-A block ``yaml file=PATH`` is written to that path, a block ``sh`` is run by a shell that stops at the first failure.
-"""
+"""The walk-throughs of the documentation, run block by block as they are printed."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from cozystack.oci import Registry
-from support.sandbox import ROOT, environment, running
+from support.pages import perform, perform_block
+from support.sandbox import ROOT, running
 from support.scenarios import Version
 
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.slow]
-
-
-def blocks(page: str) -> list[tuple[str, str]]:
-    """What is in the fences of a page, each with the words behind the opening one."""
-    return re.findall(r"(?ms)^```([^\n]+)\n(.*?)^```$", (ROOT / "docs" / page).read_text())
-
-
-def perform(page: str, folder: Path, **variables: str) -> dict[str, str]:
-    """Run a page; what each shell block said, by its first line."""
-    said = {}
-    for kind, text in blocks(page):
-        name, _, file = kind.partition(" file=")
-        if file:
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            (folder / file).write_text(text)
-        elif name == "sh":
-            said[text.splitlines()[0]] = perform_block(text, folder, **variables)
-    return said
-
-
-def perform_block(text: str, folder: Path, **variables: str) -> str:
-    """Run shell commands that must not fail; what they say."""
-    tools = Path(sys.executable).parent
-    done = subprocess.run(
-        ["/bin/sh", "-euc", text],
-        cwd=folder,
-        env={**environment(), "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert done.returncode == 0, f"{text}\n{done.stdout}"
-    return done.stdout
 
 
 async def test_a_repository_of_ones_own_is_installed_beside_the_platforms(tmp_path: Path) -> None:
@@ -149,3 +108,21 @@ def update_and_roll_back(folder: Path, registry: str) -> None:
     resumed = back["cozypkg resume cozystack.goldpinger --yes --wait --timeout 2m"]
     assert "cozystack.goldpinger is ready" in resumed
     assert "This goes BACK, from version 58 to 57." in back["cozypkg plan --repository old || test $? -eq 2"]
+
+
+async def test_the_guide_to_cozypkg_does_what_it_shows(tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "registry")
+    port = await registry.start()
+    try:
+        await asyncio.to_thread(follow_the_guide, tmp_path, f"127.0.0.1:{port}")
+    finally:
+        await registry.stop()
+
+
+def follow_the_guide(folder: Path, registry: str) -> None:
+    state = folder / "state"
+    with running(state, "--variant", "isp-hosted") as sandbox:
+        sandbox.until("The platform is ready")
+        before = sandbox.kubectl("get", "packages", "-o", "name")
+        perform("cozypkg-guide.md", folder, KUBECONFIG=str(state / "kubeconfig"), REGISTRY=registry)
+        assert sandbox.kubectl("get", "packages", "-o", "name") == before

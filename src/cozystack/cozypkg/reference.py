@@ -41,7 +41,8 @@ def markdown() -> str:
 def _markdown() -> Iterator[str]:
     yield "# cozypkg: reference"
     yield ""
-    yield "Generated from the commands by `make generate`; a test fails when it is stale."
+    yield "Generated from the commands by `make generate`; a test fails when it is stale. With a question, read the"
+    yield "[guide](cozypkg-guide.md)."
     yield ""
     yield "Data goes to standard output, everything else to standard error. Questions are asked on a terminal only."
     yield ""

@@ -40,6 +40,11 @@ _PATTERNS: tuple[tuple[str, str, str], ...] = (
         "create {0} {1}, or add the key that is missing",
     ),
     (
+        r"found in Chart\.yaml, but missing in charts/ directory: ([\w., -]*\w)",
+        "missing-library",
+        "name {0} among the libraries of the component, and of its variant with its path: then it is copied into the chart",
+    ),
+    (
         r"chart requires kubeVersion: (\S+)",
         "wrong-kubernetes-version",
         "take a version of the chart for this cluster, or upgrade the cluster",
