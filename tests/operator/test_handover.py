@@ -120,7 +120,9 @@ async def given_back(world: World) -> int:
 async def test_handing_back_takes_the_webhook_and_its_certificates_along(world: World) -> None:
     await world.put(
         configuration(namespace="cozy-system", authorities=b"ca", own="operator", fail_closed=True),
-        plain("v1", "Secret", SECRET, "cozy-system", labels=LABELS, type="kubernetes.io/tls", data={}),
+        plain(
+            "v1", "Secret", SECRET, "cozy-system", labels=LABELS, type="kubernetes.io/tls", data={"tls.crt": "", "tls.key": ""}
+        ),
     )
     assert await given_back(world) == 2
     assert not await world.exists(CONFIGURATIONS, NAME)

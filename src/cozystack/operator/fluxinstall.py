@@ -173,7 +173,8 @@ def _quota() -> dict[str, JSON]:
         "ResourceQuota",
         "flux",
         spec={
-            "hard": {"pods": "1000"},
+            # As the server writes it: what differs would be applied at every start.
+            "hard": {"pods": "1k"},
             "scopeSelector": {
                 "matchExpressions": [
                     {
