@@ -46,7 +46,7 @@ def source_values(cluster: Cluster, ref: str) -> dict[str, Any]:
     }
 
 
-async def install(cluster: Cluster, ref: str, *arguments: str, **operator: Any) -> None:
+async def install(cluster: Cluster, ref: str, *arguments: str, folder: Path = FOLDER, **operator: Any) -> None:
     """Install the installer chart, or upgrade it; ``arguments`` go to the operator, ``operator`` are values of the chart."""
     running = cluster.running
     values = {
@@ -59,7 +59,7 @@ async def install(cluster: Cluster, ref: str, *arguments: str, **operator: Any) 
         "cozystack": {"apiServerHost": "127.0.0.1", "apiServerPort": str(running.ports["api"])},
     }
     target = Target(RELEASE, names.SYSTEM_NAMESPACE, str(cluster.state.kubeconfig), timeout=60.0)
-    request = ReleaseRequest(target=target, chart=str(FOLDER / INSTALLER), values=values, create_namespace=True)
+    request = ReleaseRequest(target=target, chart=str(folder / INSTALLER), values=values, create_namespace=True)
     helm = await open_helm("auto", state=cluster.state.folder / "helm")
     try:
         if await helm.status(target) is None:

@@ -13,13 +13,14 @@ from e2e.build import build
 from e2e.client import ROOT, started
 
 PARTS = ("suite", "platform")
-"""The behaviour suite of the API server, and the operator with our packages and Flux."""
+"""The behaviour suite of the API server with the platform's deletion guard, and the operator with our packages and Flux."""
+SUITE = ("tests/apiserver", "tests/packages/test_deletion_guard.py")
 
 
 def run(parts: Sequence[str] = PARTS, arguments: Sequence[str] = ()) -> int:
     """Build what is missing, run the parts; the exit code of the first that fails. Raises ``E2eError``."""
     build()
-    codes = [_suite(arguments) if part == "suite" else _pytest("e2e/tests", arguments) for part in parts]
+    codes = [_suite(arguments) if part == "suite" else _pytest(("e2e/tests",), arguments) for part in parts]
     return next((code for code in codes if code), 0)
 
 
@@ -28,10 +29,10 @@ def _suite(arguments: Sequence[str]) -> int:
     with TemporaryDirectory(prefix="e2e-") as folder, started(Path(folder), audit=False) as cluster:
         running = cluster.running
         where = {"KUBE_TEST_URL": running.url, "KUBE_TEST_TOKEN": running.token}
-        return _pytest("tests/apiserver", arguments, where)
+        return _pytest(SUITE, arguments, where)
 
 
-def _pytest(folder: str, arguments: Sequence[str], environment: dict[str, str] | None = None) -> int:
-    print(f"{folder}:", flush=True)
-    command = [sys.executable, "-m", "pytest", "-q", folder, *arguments]
+def _pytest(tests: Sequence[str], arguments: Sequence[str], environment: dict[str, str] | None = None) -> int:
+    print(f"{', '.join(tests)}:", flush=True)
+    command = [sys.executable, "-m", "pytest", "-q", *tests, *arguments]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, **(environment or {})}, check=False).returncode
