@@ -87,6 +87,9 @@ class _Author:
             return drawn
         metadata = drawn.get("metadata")
         if isinstance(metadata, dict):
+            if self._kind.custom:
+                # What is empty there is stored by a real server, and gone when it is read: the next write is one in any case.
+                metadata = drawn["metadata"] = {name: part for name, part in metadata.items() if part not in ({}, [])}
             metadata["name"] = NAME
         return drawn
 

@@ -353,7 +353,8 @@ ROLE: Final = Kind(
                         "verbs": ListOf(Leaf(("get", "list")), least=1),
                     },
                     required=("apiGroups", "resources", "verbs"),
-                )
+                ),
+                least=1,  # a real server forgets whether it was empty or nothing
             )
         }
     ),
@@ -428,13 +429,14 @@ _GADGET_SPEC: Final = Struct(
             {
                 "apiVersion": Leaf(("v1",)),
                 "kind": Leaf(("ConfigMap",)),
-                "metadata": Struct({"name": _NAME, "labels": _MAP}),
+                # Never empty: what is empty there is stored by a real server, and gone when it is read.
+                "metadata": Struct({"name": _NAME, "labels": Struct({"a": _TEXT, "b": _TEXT}, ("a",))}, ("name",)),
                 "data": _MAP,
             },
             required=("apiVersion", "kind"),
         ),
         "modes": Struct({"mode": Leaf(("fast", "slow")), "level": _COUNT}),
-        "anything": Leaf((1, "a", True, None, ["a"], {"a": 1}, [])),
+        "anything": Leaf((1, "a", True, ["a"], {"a": 1}, [])),
         "table": Map(("a", "b"), Struct({"x": _COUNT, "y": _COUNT})),
     }
 )

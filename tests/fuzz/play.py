@@ -109,7 +109,25 @@ class Play:
             body = msgspec.json.decode(raw)
         except msgspec.DecodeError:
             return raw.decode("utf-8", "replace")
-        return self._plain(body, "")
+        plain = self._plain(body, "")
+        return self._plain_refusal(plain) if isinstance(plain, dict) and plain.get("status") == "Failure" else plain
+
+    def _plain_refusal(self, status: dict[str, Any]) -> dict[str, Any]:
+        """Without what is not the same each time: the order of faults of custom resources, the text of what was patched."""
+        causes = (status.get("details") or {}).get("causes") or []
+        if self._kind.custom and status.get("reason") == "Invalid" and len(causes) > 1:
+            causes = sorted(causes, key=lambda cause: (str(cause.get("field")), str(cause.get("message"))))
+            status = {
+                **status,
+                "message": status["message"].partition(": ")[0],
+                "details": {**status["details"], "causes": causes},
+            }
+        if causes and causes[0].get("field") == "patch":
+            found = re.sub(
+                r'Invalid value: ".*": ', "Invalid value: the object: ", str(causes[0].get("message")), flags=re.DOTALL
+            )
+            status = {**status, "message": "", "details": {**status["details"], "causes": [{**causes[0], "message": found}]}}
+        return status
 
     def _plain(self, value: Any, key: str) -> Any:
         if isinstance(value, dict):
@@ -117,6 +135,12 @@ class Play:
         if isinstance(value, list):
             if key == "managedFields" and not self._times:
                 value = sorted(value, key=_identity)
+            if key == "causes":
+                # A fault of the metadata is told several times by a real server.
+                value = [cause for index, cause in enumerate(value) if cause not in value[:index]]
+            if key == "causes" and value and value[0].get("reason") == "FieldManagerConflict":
+                # In what order a real server tells of managers differs from one time to the next.
+                value = sorted(value, key=lambda cause: str(cause["message"]))
             return [self._plain(item, key) for item in value]
         if isinstance(value, str):
             if key == "resourceVersion" and value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -74,7 +75,12 @@ class Remote:
     async def ask(self, method: str, path: str, query: Mapping[str, str], content_type: str, body: bytes) -> Reply:
         headers = {"User-Agent": "fuzz"}
         answer = await self._api.request(method, path, body or None, headers=headers, content_type=content_type, **query)
-        return Reply(answer.status, answer.raw, tuple(text.split(" ", 2)[2].strip('"') for text in answer.warnings))
+        return Reply(answer.status, answer.raw, tuple(_unquoted(text) for text in answer.warnings))
+
+
+def _unquoted(header: str) -> str:
+    """The text of a ``Warning`` header, ``299 - "..."``."""
+    return re.sub(r"\\(.)", r"\1", header.split(" ", 2)[2][1:-1])
 
 
 @asynccontextmanager

@@ -97,15 +97,12 @@ def patch_of(shape: Shape, rng: Random, taste: Taste, *, strategic: bool = False
             }
         case Struct():
             if strategic and rng.random() < 0.05:
-                return {"$patch": rng.choice(("replace", "delete", "merge"))} | draw(shape, rng, taste)
-            patch = {
+                return {"$patch": rng.choice(("replace", "delete"))} | draw(shape, rng, taste)
+            return {
                 name: None if rng.random() < 0.15 else patch_of(child, rng, taste, strategic=strategic)
                 for name, child in shape.fields.items()
                 if rng.random() < taste.fullness
             }
-            if strategic and rng.random() < 0.03:
-                patch["$retainKeys"] = [name for name in shape.fields if rng.random() < 0.5]
-            return patch
         case ListOf() if strategic and shape.keys:
             return _strategic_items(shape, rng, taste)
         case ListOf() if strategic and shape.unique and rng.random() < 0.5:
@@ -130,11 +127,12 @@ def _strategic_items(shape: ListOf, rng: Random, taste: Taste) -> list[Any]:
 
 
 def places(shape: Shape, rng: Random) -> tuple[list[Any], Shape]:
-    """A way into a value of the shape, as names and indexes, and what is there."""
+    """A way into a value of the shape, as names and indexes, and what is there. It does not end at an item that has a key."""
     path: list[Any] = []
     while True:
         choices = list(_steps(shape, rng))
-        if not choices or (path and rng.random() < 0.35):
+        at_item = path and isinstance(path[-1], int) and isinstance(shape, Struct)
+        if not choices or (path and not at_item and rng.random() < 0.35):
             return path, shape
         name, shape = rng.choice(choices)
         path.append(name)
@@ -146,5 +144,10 @@ def _steps(shape: Shape, rng: Random) -> Iterator[tuple[Any, Shape]]:
             yield from ((key, shape.of) for key in shape.keys)
         case Struct():
             yield from shape.fields.items()
-        case ListOf():
+        case ListOf() if not shape.unique and not shape.keys:
             yield rng.randint(0, 2), shape.of
+        case ListOf(of=Struct() as item):
+            # Into an item, but not over it: there would soon be two of a key.
+            inside = Struct({name: field for name, field in item.fields.items() if name not in shape.keys})
+            if inside.fields:
+                yield rng.randint(0, 2), inside

@@ -67,16 +67,16 @@ async def main(arguments: Sequence[str] | None = None) -> int:
 async def _shrunk(found: Finding, play_again: Callable[[Sequence[Story], bool], Awaitable[list[Finding | None]]]) -> Finding:
     """In a hurry, unless it is about times."""
     times = (await play_again([found.story], False))[0] is None
-    return await shrunk(found, lambda stories: play_again(stories, times))
+    return await shrunk(found, lambda stories: play_again(stories, times), rounds=10 if times else 60)
 
 
 def _show(shown: Finding) -> None:
+    for difference in shown.differences[:4]:
+        _say(f"    {difference.where}\n      ours: {_text(difference.ours)}\n      real: {_text(difference.real)}")
     for index, step in enumerate(shown.story.steps[: shown.step + 1]):
         _say(f"  {'>' if index == shown.step else ' '} {msgspec.json.encode(step).decode()}  -> {shown.real[index].code}")
     if shown.step:
         _say(f"    before: {msgspec.json.encode(shown.real[shown.step - 1].body).decode()[:1500]}")
-    for difference in shown.differences[:8]:
-        _say(f"    {difference.where}\n      ours: {_text(difference.ours)}\n      real: {_text(difference.real)}")
 
 
 def _text(value: object) -> str:

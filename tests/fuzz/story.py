@@ -44,7 +44,7 @@ class Story(msgspec.Struct, frozen=True):
 def edited(obj: Obj, edits: list[list[Any]]) -> Obj:
     """A copy of ``obj`` with the edits; one that leads through something that is no container does nothing."""
     copied: Obj = msgspec.json.decode(msgspec.json.encode(obj))
-    for what, path, *value in edits:
+    for what, path, *value in msgspec.json.decode(msgspec.json.encode(edits)):
         at: Any = copied
         for name, following in itertools.pairwise(path):
             at = _child(at, name, [] if isinstance(following, int) else {})
