@@ -8,6 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from cozystack.cozypkg.focus import read_around
+from cozystack.cozypkg.session import Session
 from support.cluster import PATHS, Cluster
 from support.cozypkg import call
 
@@ -134,6 +136,15 @@ def broken(cluster: Cluster) -> Cluster:
 def test_the_chain_leads_from_the_package_to_the_pod(broken: Cluster) -> None:
     result = call("explain", "acme.app", kubeconfig=broken.kubeconfig)
     assert result.both == CHAIN + "exit code 2\n"
+
+
+def test_a_server_that_is_asked_by_name_and_label_says_what_its_lists_say(broken: Cluster) -> None:
+    session = Session(kubeconfig=broken.kubeconfig, env={})
+    _, read = session.on_cluster(lambda client: read_around(client, ["acme.app"], few=0))
+    _, listed = session.on_cluster(lambda client: read_around(client, ["acme.app"]))
+    assert [str(key) for key in read.releases] == ["acme-db/db"]
+    for name in ("acme.app", "acme.db"):
+        assert read.plan(name) == listed.plan(name)
 
 
 def test_without_a_name_each_cause_is_told_once_where_it_belongs(broken: Cluster) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeAlias
 
 import msgspec
@@ -24,7 +24,7 @@ from cozystack.planner import (
     plan_source,
     stamp,
 )
-from support.cases import SHA, artifact, decode, install, release, release_status
+from support.cases import SHA, artifact, decode, install, install_release, release, release_status
 
 NAMES = ("a", "a.b", "b", "c", "d")
 NAMESPACES = ("ns", "tenant-x", "default")
@@ -216,9 +216,9 @@ def named(affected: Affected) -> set[str]:
     }
 
 
-def rebuilt(view: Catalogue) -> Catalogue:
+def rebuilt(view: Catalogue, only: Collection[str] | None = None) -> Catalogue:
     fresh = Catalogue(view.settings)
-    with fresh.batch():
+    with fresh.batch(only):
         for table in (view._sources, view._packages, view._releases, view._generators):
             for found in table.values():
                 fresh.put(found)
@@ -259,6 +259,46 @@ def test_a_batch_of_edits_equals_the_edits_one_by_one(first: list[Edit], second:
     after = everything(one)
     assert everything(other) == after
     assert {name for name in after if before.get(name) != after[name]} <= named(affected[0])
+
+
+@given(edits, edits, st.sets(st.sampled_from(NAMES), min_size=1, max_size=2), st.booleans())
+@settings(max_examples=50, deadline=None, derandomize=True, database=None)
+def test_a_few_packages_are_planned_as_they_are_among_all(
+    first: list[Edit], second: list[Edit], asked: set[str], planned_before: bool
+) -> None:
+    whole = platform()
+    for edit in first:
+        apply(whole, edit)
+    part = rebuilt(whole, only=None if planned_before else ())
+    for edit in second:
+        apply(whole, edit)
+    known = list(asked)
+    with part.batch(only=known):
+        for edit in second:
+            apply(part, edit)
+        for name in known:
+            known += [other for other in part.dependencies(name) if other not in known]
+    for name in known:
+        if whole.package(name) is not None:
+            assert plan_package(part, name) == plan_package(whole, name)
+    assert everything(part) == everything(whole)
+
+
+def test_who_was_left_out_is_planned_again_when_it_is_asked_for() -> None:
+    whole, part = platform(), platform()
+    for view, only in ((whole, None), (part, ["b"])):
+        with view.batch(only):
+            install_release(view, view.desired("b")[1], "ready", {})
+    # c waits for b, which has recovered.
+    assert plan_package(part, "c") == plan_package(whole, "c") != plan_package(platform(), "c")
+
+
+def test_a_namespace_that_ends_is_seen_by_those_that_are_asked_for() -> None:
+    whole, part = platform(), platform()
+    for view, only in ((whole, None), (part, ["a.b"])):
+        with view.batch(only):
+            view.put(decode({"kind": "Namespace", "name": "ns", "deleting": True}))
+    assert plan_package(part, "a.b") == plan_package(whole, "a.b") != plan_package(platform(), "a.b")
 
 
 @given(edits)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -252,7 +253,7 @@ class FakeApi:
         else:
             version = self.version
             items = [obj for key, obj in sorted(collection.objects.items()) if not namespace or key.namespace == namespace]
-            items = _selected(items, query.get("labelSelector", ""))
+            items = _selected(items, query.get("labelSelector", ""), query.get("fieldSelector", ""))
         limit = int(query.get("limit", "0")) or len(items)
         page, rest = items[:limit], items[limit:]
         metadata: Object = {"resourceVersion": str(version)}
@@ -380,6 +381,16 @@ def _merge(old: Any, patch: Any) -> Any:
     return merged
 
 
-def _selected(items: list[Object], selector: str) -> list[Object]:
-    wanted = dict(part.split("=", 1) for part in selector.split(",") if part)
-    return [obj for obj in items if wanted.items() <= obj["metadata"].get("labels", {}).items()]
+_LABEL = re.compile(r"([^,=\s]+)(?:=([^,]*)| in \(([^)]*)\))")
+
+
+def _selected(items: list[Object], labels: str, fields: str) -> list[Object]:
+    """Labels are ``KEY=VALUE`` or ``KEY in (VALUE,VALUE)``; the only field is ``metadata.name``, equal or (``!=``) not."""
+    wanted = {key: {value} if value else {*values.split(",")} for key, value, values in _LABEL.findall(labels)}
+    name = fields.rpartition("=")[2]
+    return [
+        obj
+        for obj in items
+        if all(obj["metadata"].get("labels", {}).get(key) in values for key, values in wanted.items())
+        and (not name or (obj["metadata"]["name"] == name) != ("!=" in fields))
+    ]

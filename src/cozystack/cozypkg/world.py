@@ -7,7 +7,7 @@ the cluster does not serve (Flux is not there yet) is empty; anything else that 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -46,7 +46,7 @@ from cozystack.planner.settings import settings_of
 
 if TYPE_CHECKING:
     from cozystack.cozypkg.session import Session
-    from cozystack.kube import Client
+    from cozystack.kube import Client, Listing
 
 T = TypeVar("T")
 
@@ -90,10 +90,11 @@ class World:
     def catalogue(self, settings: Settings | None = None, *, installed: bool = False) -> Catalogue:
         """The planner's view of it; a new one at each call, for whoever wants to change it.
 
-        ``installed``: the releases that are asked for are taken as there.
+        ``installed``: the releases that are asked for are taken as there. Packages are evaluated when a plan is asked for: most
+        commands ask for none.
         """
         view = Catalogue(settings or self.settings)
-        with view.batch():
+        with view.batch(only=()):
             for objects in (
                 self.sources.values(),
                 self.packages.values(),
@@ -119,17 +120,24 @@ class World:
 
 async def read_cluster(client: Client, kinds: Iterable[Resource[Any]] = CHOICE, *, origin: str = "the cluster") -> World:
     """The objects of ``kinds`` as they are now; raises ``KubeError``."""
-    from cozystack.kube.errors import Forbidden, NotFound
-
     world = World(origin, live=True)
+    kinds = tuple(kinds)
+    # Only who compares releases with what is wanted needs to know what the operator was told.
+    await read_into(world, client, kinds, settings=ARTIFACT_GENERATORS in kinds)
+    return world
+
+
+async def read_into(world: World, client: Client, kinds: Iterable[Resource[Any]], *, settings: bool = False) -> None:
+    """Add all objects of ``kinds`` to ``world``, and if asked for what the operator was told; raises ``KubeError``."""
+    from cozystack.kube.errors import Forbidden, NotFound
 
     async def read(resource: Resource[Any]) -> None:
         selector = f"metadata.name={names.VALUES_SECRET}" if resource is SECRETS else ""
         try:
-            listing = await client.list(_narrow(resource), field_selector=selector)
+            listing = await client.list(narrow(resource), field_selector=selector)
         except NotFound as error:
             if resource in CHOICE:
-                raise not_served(resource, origin) from error
+                raise not_served(resource, world.origin) from error
             return
         except Forbidden:
             if resource not in OPTIONAL:
@@ -138,21 +146,23 @@ async def read_cluster(client: Client, kinds: Iterable[Resource[Any]] = CHOICE, 
             return
         for item in listing.items:
             add(world, item)
-        world.warnings += (f"{resource.kind} {wrong.key} cannot be read: {wrong.message}" for wrong in listing.malformed)
+        world.warnings += malformed(resource, listing)
 
     async def ask_operator() -> None:
         with suppress(Forbidden):
             deployment = await client.find(OPERATOR, Key(names.SYSTEM_NAMESPACE, "cozystack-operator"))
             world.settings = settings_of(deployment)
 
-    kinds = tuple(kinds)
-    # Only who compares releases with what is wanted needs to know.
-    asked = (ask_operator(),) if ARTIFACT_GENERATORS in kinds else ()
+    asked = (ask_operator(),) if settings else ()
     results = await asyncio.gather(*asked, *(read(resource) for resource in kinds), return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
             raise result
-    return world
+
+
+def malformed(resource: Resource[Any], listing: Listing[Any]) -> Iterator[str]:
+    """What is said of objects that cannot be read."""
+    return (f"{resource.kind} {wrong.key} cannot be read: {wrong.message}" for wrong in listing.malformed)
 
 
 def passed_over(world: World, kind: str) -> None:
@@ -163,7 +173,7 @@ def passed_over(world: World, kind: str) -> None:
 
 
 @cache
-def _narrow(resource: Resource[T]) -> Resource[T]:
+def narrow(resource: Resource[T]) -> Resource[T]:
     """The resource with objects that are read without what no command looks at: half of the time, and a third of the memory."""
     from cozystack.kube.narrow import unmanaged, without
 

@@ -8,7 +8,7 @@ and is the fan-out of an event. Objects that were passed in must not be changed 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from heapq import heapify, heappop, heappush
 from typing import TypeAlias, TypeVar
@@ -268,6 +268,8 @@ class Catalogue:
 
     def plan(self, name: str) -> PackagePlan:
         """The plan of Package ``name``; raises ``LookupError`` when there is none."""
+        if name in self._dirty_packages and not self._batch:
+            self._settle()
         if name not in self._plans:
             raise LookupError(f"there is no Package {name}")
         return self._plans[name]
@@ -275,8 +277,12 @@ class Catalogue:
     # Edits
 
     @contextmanager
-    def batch(self) -> Iterator[list[Affected]]:
-        """Many edits, evaluated once at the end; the list then holds what they affect together, in one entry."""
+    def batch(self, only: Collection[str] | None = None) -> Iterator[list[Affected]]:
+        """Many edits, evaluated once at the end; the list then holds what they affect together, in one entry.
+
+        With ``only``, no other Packages are evaluated than these, for whoever knows that no more will be asked for. The rest
+        is when a plan of it is asked for after all, or with the next edit outside such a batch.
+        """
         result: list[Affected] = []
         self._batch = True
         try:
@@ -284,7 +290,7 @@ class Catalogue:
         finally:
             self._batch = False
             self._dirty_packages |= self._graph.rebuild()
-            result.append(self._settle())
+            result.append(self._settle(only))
 
     def set_source(self, source: PackageSource) -> Affected:
         return self._replace_source(source.metadata.name, source)
@@ -522,14 +528,23 @@ class Catalogue:
 
     # Evaluation
 
-    def _settle(self) -> Affected:
+    def _settle(self, only: Collection[str] | None = None) -> Affected:
         """Evaluate what is dirty, in the order of dependencies, and whatever looks at a state that has changed by that."""
         if self._batch:
             return Affected()
         for namespace in self._dirty_namespaces:
-            self._decide(namespace)
+            if only is None:
+                self._decide(namespace)
+            else:
+                # It is decided when somebody looks, and stays to be done.
+                self._namespace_plans.pop(namespace, None)
+                self._dirty_packages |= self._installs[namespace]
         graph = self._graph
-        waiting = {name for name in self._dirty_packages if name in self._packages or name in self._states}
+        dirty, self._dirty_packages = self._dirty_packages, set()
+        waiting = {name for name in dirty if name in self._packages or name in self._states}
+        if only is not None:
+            self._dirty_packages.update(waiting.difference(only))
+            waiting.intersection_update(only)
         heap = [(graph.rank(name), name) for name in waiting]
         heapify(heap)
         evaluated = set()
@@ -541,13 +556,15 @@ class Catalogue:
             evaluated.add(name)
             if self._evaluate(name):
                 for dependent in graph.dependents(name):
-                    if dependent not in waiting:
+                    if only is not None and dependent not in only:
+                        self._dirty_packages.add(dependent)
+                    elif dependent not in waiting:
                         waiting.add(dependent)
                         heappush(heap, (graph.rank(dependent), dependent))
         affected = Affected(frozenset(self._dirty_sources), frozenset(evaluated), frozenset(self._dirty_namespaces))
         self._dirty_sources.clear()
-        self._dirty_packages.clear()
-        self._dirty_namespaces.clear()
+        if only is None:
+            self._dirty_namespaces.clear()
         return affected
 
     def _decide(self, namespace: str) -> None:

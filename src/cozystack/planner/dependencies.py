@@ -23,6 +23,8 @@ class DependencyGraph:
         self._rank: dict[str, int] = {}
         self._component: dict[str, frozenset[str]] = {}
         self._loop: dict[str, tuple[str, ...]] = {}
+        self._connected = False
+        """Whether ranks and loops are behind: something was connected since they were built."""
 
     def dependencies(self, node: str) -> tuple[str, ...]:
         return self._dependencies.get(node, ())
@@ -60,11 +62,13 @@ class DependencyGraph:
         added = set(dependencies) - set(old)
         for target in added:
             self._dependents.setdefault(target, set()).add(node)
+        self._connected = True
         return added
 
     def replace(self, node: str, dependencies: tuple[str, ...]) -> set[str]:
         """Put down what ``node`` depends on; returns the nodes whose loop has changed."""
         added = self.connect(node, dependencies)
+        self._connected = False
         companions = self.companions(node)
         unfinished: list[str] = []
         if not companions:
@@ -77,6 +81,9 @@ class DependencyGraph:
 
     def rebuild(self) -> set[str]:
         """Ranks and loops of everything, in one pass; returns the nodes whose loop has changed."""
+        if not self._connected:
+            return set()
+        self._connected = False
         before = {node: self._standing(node) for node in self._component}
         self._rank.clear()
         self._component.clear()

@@ -33,7 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     values_namespace: str = names.SYSTEM_NAMESPACE
 
 
-_FLAGS = {
+FLAGS = {
     "helmrelease-interval": "interval",
     "helmrelease-retry-interval": "retry_interval",
     "helmrelease-install-timeout": "install_timeout",
@@ -43,6 +43,7 @@ _FLAGS = {
     "cozy-values-secret-name": "values_secret",
     "cozy-values-secret-namespace": "values_namespace",
 }
+"""The operator's flags that are settings."""
 
 
 def settings_of(deployment: Mapping[str, Any] | None) -> Settings:
@@ -61,8 +62,8 @@ def settings_from(arguments: Iterable[str]) -> Settings:
         if pending and not argument.startswith("-"):
             name, equals, value = pending, "=", argument
         pending = "" if equals else name
-        if equals and name in _FLAGS:
-            found[_FLAGS[name]] = _value(name, value)
+        if equals and name in FLAGS:
+            found[FLAGS[name]] = _value(name, value)
     try:
         return msgspec.convert({name: value for name, value in found.items() if value is not None}, Settings)
     except msgspec.ValidationError:

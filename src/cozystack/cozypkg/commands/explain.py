@@ -62,10 +62,17 @@ async def _look(client: Client, package: tuple[str, ...]) -> tuple[World, Catalo
     """The world, and what there is to see in the namespaces of those at fault."""
     from cozystack.cozypkg.dumping import evidence_of
 
-    world = await read_cluster(client, EVERYTHING)
-    view = world.catalogue()
+    if package:
+        from cozystack.cozypkg.focus import read_around
+
+        world, view = await read_around(client, package)
+        asked = [name for name in package if name in world.packages]
+    else:
+        world = await read_cluster(client, EVERYTHING)
+        view = world.catalogue()
+        asked = unready(view)
     places = {names.SYSTEM_NAMESPACE, names.FLUX_NAMESPACE}
-    for name in at_fault(view, [name for name in package if name in world.packages] or unready(view)):
+    for name in at_fault(view, asked):
         plan = view.plan(name)
         places |= {each.key.namespace for each in plan.releases if not each.state.ready and view.release(each.key) is not None}
         if plan.removal is not None:
