@@ -162,3 +162,18 @@ async def test_what_is_told_of_a_namespace_that_ends_is_dropped_quietly(caplog: 
     await bench.recorder.flush()
     assert bench.recorder.dropped == 1
     assert "could not be written" not in caplog.text
+
+
+async def test_what_can_no_longer_be_counted_is_forgotten() -> None:
+    bench = Bench()
+    for hour in range(12):
+        for index in range(20):
+            bench.emit(f"message {hour} {index}", name=f"object-{hour}-{index}")
+        await bench.recorder.flush()
+        await bench.clock.advance(3600)
+    assert len(bench.recorder._counted) == 20
+    assert len(bench.recorder._buckets) <= 60
+    await bench.clock.advance(3 * 3600)
+    bench.emit("message", name="object-11-19")
+    await bench.recorder.flush()
+    assert len(bench.recorder._buckets) == 1

@@ -137,6 +137,9 @@ class EventRecorder:
         _forget_oldest(self._buckets)
         bucket.tokens = min(_BURST, bucket.tokens + (now - bucket.filled) * _REFILL)
         bucket.filled = now
+        # One that is full by now is as good as a new one; this one is not, so the search ends.
+        while now - next(iter(self._buckets.values())).filled > _BURST / _REFILL:
+            self._buckets.popitem(last=False)
         if bucket.tokens < 1.0:
             return False
         bucket.tokens -= 1.0
@@ -148,6 +151,7 @@ class EventRecorder:
         if counted is not None and now - counted.last < _WINDOW:
             counted.count += queued.count
             counted.last = now
+            self._counted.move_to_end(queued.event)
             patch = {"count": counted.count, "lastTimestamp": format_time(queued.moment), "message": queued.event.message}
             try:
                 await self._client.patch(EVENTS, counted.key, patch)
@@ -159,6 +163,8 @@ class EventRecorder:
         self._counted[queued.event] = _Counted(event.key, queued.count, now)
         self._counted.move_to_end(queued.event)
         _forget_oldest(self._counted)
+        while self._counted and now - next(iter(self._counted.values())).last >= _WINDOW:
+            self._counted.popitem(last=False)
 
     def _event(self, queued: _Queued) -> Event:
         emitted = queued.event
