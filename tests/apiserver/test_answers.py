@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from support.answers import Case, answered, cases, recorded, topics
 from support.apiserver import Api
@@ -13,12 +14,13 @@ from support.secured import secured
 ALL = [(topic, case) for topic in topics() for case in cases(topic)]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server() -> Any:
     async with secured() as api:
         yield api
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("topic", "case"), ALL, ids=[f"{topic}: {case.about}" for topic, case in ALL])
 async def test_a_request_is_answered_as_a_real_server_answers_it(server: Api, topic: str, case: Case) -> None:
     assert await answered(server, case) == recorded(topic)[case.about]

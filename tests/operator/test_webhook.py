@@ -434,7 +434,7 @@ async def test_a_secret_that_is_deleted_or_spoilt_comes_back_and_is_registered(w
     await replica.lead()
     spoils: list[Callable[[], Awaitable[None]]] = [
         lambda: world.delete(SECRETS, SECRET),
-        lambda: world.edit(SECRETS, SECRET, {"data": {"ca.crt": "", "tls.key": None}}),
+        lambda: world.edit(SECRETS, SECRET, {"data": {"ca.crt": "", "tls.key": ""}}),
     ]
     for spoil in spoils:
         before = (await registered(world))["webhooks"][0]["clientConfig"]["caBundle"]

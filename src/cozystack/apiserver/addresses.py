@@ -6,12 +6,17 @@ The first choice depends on the name alone, so that a service that is made again
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Network, ip_address
 from typing import Any, Final
+
+from cozystack.apiserver.rules.faults import invalid
+from cozystack.apiserver.schema import FieldError
 
 Obj = dict[str, Any]
 
 _PREFIX: Final = "10.96."
+_NETWORK: Final = IPv4Network(f"{_PREFIX}0.0/16")
 _HOSTS: Final = range(2, 65_535)
 _NODE_PORTS: Final = range(30_000, 32_768)
 _FIRST: Final = ("default", "kubernetes")
@@ -44,6 +49,39 @@ def allocate(service: Obj, others: Iterable[Obj]) -> None:
     if wants_check:
         taken |= {port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")}
         spec["healthCheckNodePort"] = _free(_seed(*name, "health"), _NODE_PORTS, taken)
+
+
+def faults(service: Obj, old: Obj | None, others: Iterable[Obj], *, dry_run: bool) -> Iterator[FieldError]:
+    """What cannot be given to a service, the first of it: an address or a port that is none of ours, or that another has.
+
+    A dry run does not find a port that is none of ours.
+    """
+    spec, before = service["spec"], (old or {}).get("spec") or {}
+    name = (service["metadata"].get("namespace"), service["metadata"]["name"])
+    addresses, ports = _taken(
+        other for other in others if (other["metadata"].get("namespace"), other["metadata"]["name"]) != name
+    )
+    address = spec.get("clusterIP") or "None"
+    if address not in ("None", before.get("clusterIP")):
+        why = "provided IP is already allocated" if address in addresses else ""
+        if ip_address(address) not in _NETWORK:
+            why = f"the provided IP ({address}) is not in the valid range. The range of valid IPs is {_NETWORK}"
+        if why:
+            yield invalid("spec.clusterIPs", spec.get("clusterIPs"), f"failed to allocate IP {address}: {why}")
+            return
+    had = {port["nodePort"] for port in before.get("ports") or () if port.get("nodePort")}
+    for index, port in enumerate(spec.get("ports") or ()):
+        number = port.get("nodePort")
+        if not number or number in had:
+            continue
+        where = f"spec.ports[{index}].nodePort"
+        if number not in _NODE_PORTS and not dry_run:
+            why = f"provided port is not in the valid range. The range of valid ports is {_NODE_PORTS[0]}-{_NODE_PORTS[-1]}"
+            yield invalid(where, number, why)
+            return
+        if number in ports:
+            yield invalid(where, number, "provided port is already allocated")
+            return
 
 
 def _taken(services: Iterable[Obj]) -> tuple[set[str], set[int]]:

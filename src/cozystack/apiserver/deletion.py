@@ -17,6 +17,35 @@ _MARKS: Final = {"Foreground": [FOREGROUND], "Orphan": [ORPHAN], "Background": [
 _POD_GRACE: Final = 30
 
 
+# The deletion of these is answered with what they were, that of others with a success.
+_RETURNED: Final = frozenset(
+    {
+        ("", "Namespace"),
+        ("", "PersistentVolume"),
+        ("", "PersistentVolumeClaim"),
+        ("", "Pod"),
+        ("", "PodTemplate"),
+        ("", "ResourceQuota"),
+        ("", "Service"),
+        ("", "ServiceAccount"),
+        ("resource.k8s.io", "DeviceClass"),
+        ("resource.k8s.io", "ResourceClaim"),
+        ("resource.k8s.io", "ResourceClaimTemplate"),
+        ("resource.k8s.io", "ResourceSlice"),
+        ("storage.k8s.io", "CSIDriver"),
+        ("storage.k8s.io", "CSINode"),
+        ("storage.k8s.io", "StorageClass"),
+        ("storage.k8s.io", "VolumeAttachment"),
+        ("storage.k8s.io", "VolumeAttributesClass"),
+    }
+)
+
+
+def is_returned(info: ResourceInfo) -> bool:
+    """Whether an object that is gone is the answer to its deletion."""
+    return (info.group, info.kind) in _RETURNED
+
+
 @dataclass(slots=True)
 class DeleteOptions:
     """How to delete. ``propagation``: Foreground, Background, Orphan, or nothing for what the finalizers of the object say;

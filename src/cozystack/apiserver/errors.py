@@ -44,6 +44,14 @@ class ApiError(Exception):
         return body
 
 
+class NotDecoded(ApiError):  # noqa: N818 - it names what is wrong
+    """An object does not have the form of its kind; ``why`` in the words of Go."""
+
+    def __init__(self, kind: str, version: str, why: str) -> None:
+        super().__init__(400, "BadRequest", f'{kind} in version "{version}" cannot be handled as a {kind}: {why}')
+        self.why = why
+
+
 def _details(resource: str, group: str, name: str, **more: Any) -> dict[str, Any]:
     details: dict[str, Any] = {}
     if name:
@@ -69,8 +77,10 @@ def no_such_path() -> ApiError:
     return ApiError(404, "NotFound", "the server could not find the requested resource", details={})
 
 
-def already_exists(resource: str, group: str, name: str) -> ApiError:
+def already_exists(resource: str, group: str, name: str, *, going: bool = False) -> ApiError:
     message = f'{qualified(resource, group)} "{name}" already exists'
+    if going:
+        message = f"object is being deleted: {message}"
     return ApiError(409, "AlreadyExists", message, details=_details(resource, group, name))
 
 
@@ -86,15 +96,17 @@ _KEPT_IN = {
     ("", "endpoints"): "services/endpoints",
     ("", "nodes"): "minions",
     ("", "replicationcontrollers"): "controllers",
+    ("networking.k8s.io", "ingresses"): "ingress",
     ("apiextensions.k8s.io", "customresourcedefinitions"): "apiextensions.k8s.io/customresourcedefinitions",
     ("apiregistration.k8s.io", "apiservices"): "apiregistration.k8s.io/apiservices",
 }
 
 
-def other_uid(resource: str, group: str, namespace: str, name: str, *, custom: bool, wanted: str, there: str) -> ApiError:
-    """An object is not the one that is meant, but another of its name."""
-    place = f"{group}/{resource}" if custom else _KEPT_IN.get((group, resource), resource)
-    key = "/".join(part for part in ("/registry", place, namespace, name) if part)
+def other_uid(resource: str, group: str, place: str, *, dry_run: bool, custom: bool, wanted: str, there: str) -> ApiError:
+    """An object at ``place`` (namespace and name) is not the one that is meant, but another of its name."""
+    kept = f"{group}/{resource}" if custom else _KEPT_IN.get((group, resource), resource)
+    key = f"{'' if dry_run else '/registry'}/{kept}/{place}"
+    name = place.rpartition("/")[2]
     said = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {there}"
     why = f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {said}"
     return conflict(resource, group, name, why)
@@ -116,7 +128,8 @@ def apply_conflict(message: str, causes: Sequence[tuple[str, str]]) -> ApiError:
 
 
 def invalid(kind: str, group: str, name: str, errors: Sequence[FieldError]) -> ApiError:
-    shown = str(errors[0]) if len(errors) == 1 else "[" + ", ".join(str(error) for error in errors) + "]"
+    told = list(dict.fromkeys(str(error) for error in errors))
+    shown = told[0] if len(told) == 1 else "[" + ", ".join(told) + "]"
     causes = [{"reason": error.reason, "message": error.message, "field": error.path} for error in errors]
     message = f'{qualified(kind, group)} "{name}" is invalid: {shown}'
     return ApiError(422, "Invalid", message, details=_details(kind, group, name, causes=causes))

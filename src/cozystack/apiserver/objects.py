@@ -33,6 +33,7 @@ from cozystack.apiserver.resets import resets, with_status_of
 from cozystack.apiserver.resources import Registry, ResourceInfo
 from cozystack.apiserver.schema import FieldError, apply_defaults, coerced, prune, unknown_fields, validate, validate_change
 from cozystack.apiserver.schema.check import invalid
+from cozystack.apiserver.schema.model import MISSING
 from cozystack.apiserver.storage import Storage, Stored, VersionMismatch
 
 __all__ = ["MOST_BYTES", "Changed", "DeleteOptions", "Objects", "WriteOptions"]
@@ -44,6 +45,7 @@ _TWICE: Final = "Duplicate value"
 _NULL: Final = 'Invalid value: "null": '
 # With such a fault, an object is not what its rules are written for.
 _BLOCKING: Final = frozenset(("Unsupported value", "Required value", "Too long", "Too many"))
+_LISTS_OF_METADATA: Final = ("ownerReferences", "managedFields", "finalizers")
 _RANDOM_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 _LONGEST_PREFIX: Final = 58
 _SCHEME: Final = "pkg/runtime/scheme.go:111"
@@ -66,9 +68,11 @@ _MADE_BY_REPLACING: Final = frozenset(
         ("", "Event"),
         ("", "Endpoints"),
         ("", "LimitRange"),
-        ("", "ResourceQuota"),
+        ("", "Service"),
         ("coordination.k8s.io", "Lease"),
+        ("coordination.k8s.io", "LeaseCandidate"),
         ("events.k8s.io", "Event"),
+        ("node.k8s.io", "RuntimeClass"),
         ("rbac.authorization.k8s.io", "ClusterRole"),
         ("rbac.authorization.k8s.io", "ClusterRoleBinding"),
         ("rbac.authorization.k8s.io", "Role"),
@@ -171,13 +175,9 @@ class Objects:
             metadata["generation"] = 1
         if info.has_status and (info.group, info.kind) not in _BORN_WITH_STATUS:
             obj.pop("status", None)
-        obj = self._shaped(info, obj, None, typed=not applied)
-        self._check(info, obj, None, options.warnings)
-        self._admitted(info, obj, None, options)
-        name = metadata["name"]
-        if self.find(info, namespace, name) is not None:
-            raise errors.already_exists(info.plural, info.group, name)
+        obj = self._defaulted(info, obj, typed=not applied)
         if not applied:
+            # What plug-ins and the server itself add belongs to nobody.
             obj = fields.update(
                 info.schema,
                 None,
@@ -186,7 +186,16 @@ class Objects:
                 time=now,
                 api_version=info.api_version,
                 resets=resets(info, ""),
+                empty=info.empty,
             )
+        obj = self._prepared(info, obj, None)
+        self._check(info, obj, None, options, options.warnings)
+        if info.custom and applied:
+            obj = prune(info.schema, obj)  # what may be null without being allowed to: it has no type
+        self._admitted(info, obj, None, options)
+        name = metadata["name"]
+        if (there := self.find(info, namespace, name)) is not None:
+            raise errors.already_exists(info.plural, info.group, name, going="deletionTimestamp" in there.object["metadata"])
         if options.dry_run:
             return obj
         return self._put(info, namespace, obj, expected=0).object
@@ -225,10 +234,17 @@ class Objects:
             if kind == "json":
                 why = "the server rejected our request due to an error in our request"
                 raise errors.ApiError(422, "Invalid", why, details={}) from error
-            raise errors.ApiError(422, "Invalid", f"the patch cannot be applied: {error}") from error
+            raise errors.ApiError(error.code, "BadRequest" if error.code == 400 else "", str(error)) from error
         if not isinstance(new, dict):
             raise errors.bad_request("the patch leaves no object")
-        new = self._received(info, namespace, new if new.get("metadata") is not None else {**new, "metadata": {}}, options)
+        try:
+            new = self._received(info, namespace, new if new.get("metadata") is not None else {**new, "metadata": {}}, options)
+        except errors.NotDecoded as error:
+            if kind == "strategic":
+                raise
+            text = msgspec.json.encode(new, order="sorted").decode()
+            said = f"Invalid value: {msgspec.json.encode(text).decode()}: {error.why}"
+            raise errors.invalid("", "", "", [FieldError("patch", "Invalid value", said)]) from error
         given = new["metadata"].get("name")
         if not given:
             raise errors.no_name(name)
@@ -273,6 +289,7 @@ class Objects:
                 api_version=info.api_version,
                 subresource=options.subresource,
                 resets=resets(info, options.subresource),
+                empty=info.empty,
             )
         except fields.ApplyConflict as error:
             causes = [(conflict.owner, conflict.path) for conflict in error.conflicts]
@@ -290,12 +307,14 @@ class Objects:
     def mutated(
         self, info: ResourceInfo, namespace: str, old: Stored | None, prepared: Obj, changed: Obj, options: WriteOptions
     ) -> Obj:
-        """``prepared`` (what a dry run gave) as others have ``changed`` it: shaped and checked again; raises ``ApiError``."""
+        """``prepared`` (what a dry run gave) as others have ``changed`` it: shaped and checked again; raises ``ApiError``.
+
+        What they have changed belongs to nobody: who owns what was settled before they were asked."""
         new = self._received(info, namespace, changed, WriteOptions(field_validation="Ignore"))
-        metadata, before = new["metadata"], prepared["metadata"]
+        metadata, settled = new["metadata"], prepared["metadata"]
         for key in (*_OWN_METADATA, "name", "managedFields"):
-            if key in before:
-                metadata[key] = before[key]
+            if key in settled:
+                metadata[key] = settled[key]
             else:
                 metadata.pop(key, None)
         if options.subresource == "status":
@@ -304,20 +323,13 @@ class Objects:
             new = {**new, "status": prepared.get("status")}
         if new.get("status") is None:
             new.pop("status", None)
-        new = fields.update(
-            info.schema,
-            prepared,
-            self._shaped(info, new, old.object if old is not None else None) if not options.subresource else new,
-            manager=options.manager,
-            time=self.now(),
-            api_version=info.api_version,
-            subresource=options.subresource,
-            resets=resets(info, options.subresource),
-        )
+        before = old.object if old is not None else None
+        if not options.subresource:
+            new = self._prepared(info, self._defaulted(info, new), before)
         if old is not None and not options.subresource and has_generation(info) and is_new_generation(info, old.object, new):
             new["metadata"]["generation"] = old.object["metadata"].get("generation", 0) + 1
-        self._check(info, new, old.object if old is not None else None, [])
-        self._admitted(info, new, old.object if old is not None else None, options)
+        self._check(info, new, before, options, [])
+        self._admitted(info, new, before, options)
         return new
 
     def store(self, info: ResourceInfo, namespace: str, old: Stored | None, new: Obj) -> Obj:
@@ -347,7 +359,7 @@ class Objects:
         deletion.check_preconditions(info, old, options)
         new = deletion.marked(info, old.object, options, self.now())
         if options.dry_run or new is old.object:
-            return old.object, new is None
+            return new if new is not None else old.object, new is None
         if new is None:
             return self._gone(info, namespace, old), True
         return self._put(info, namespace, new, expected=old.version).object, False
@@ -373,17 +385,23 @@ class Objects:
         """``obj`` as a client sent it, in the form that its kind gives it; raises ``ApiError`` when it cannot have that."""
         obj = self._of_kind(info, obj)
         if not info.custom:
+            sent = obj.get("metadata")
             obj = self._typed(info, _fresh(obj))
+            if isinstance(sent, dict) and sent.get("managedFields") == []:
+                obj["metadata"]["managedFields"] = []  # which says something, though Go does not write it
         obj = self._addressed(info, namespace, obj)
+        if info.custom:
+            self._read_metadata(info, obj["metadata"])
+            if obj["metadata"].get("managedFields") == []:
+                del obj["metadata"]["managedFields"]  # does not outlive the form that metadata has there
         _tidy(obj["metadata"])
         if options.field_validation != "Ignore":
             unknown = unknown_fields(info.schema, obj)
+            if info.custom:
+                unknown.sort()
             if unknown and options.field_validation == "Strict":
                 listed = ", ".join(f'unknown field "{path}"' for path in unknown)
-                raise errors.bad_request(
-                    f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: '
-                    f"strict decoding error: {listed}"
-                )
+                raise errors.NotDecoded(info.kind, info.version, f"strict decoding error: {listed}")
             options.warnings += [f'unknown field "{path}"' for path in unknown]
         return coerced(info.schema, prune(info.schema, obj))  # type: ignore[no-any-return]
 
@@ -422,7 +440,8 @@ class Objects:
     def _addressed(self, info: ResourceInfo, namespace: str, obj: Obj) -> Obj:
         """``obj`` with what the URL says; raises ``ApiError`` when the two disagree."""
         if not isinstance(obj.setdefault("metadata", {}), dict):
-            raise errors.bad_request("metadata is not an object")
+            why = f"json: cannot unmarshal {golang.json_type(obj['metadata'])} into Go value of type v1.ObjectMeta"
+            raise errors.NotDecoded(info.kind, info.version, why)
         metadata = obj["metadata"] = dict(obj["metadata"])
         if info.namespaced:
             if metadata.setdefault("namespace", namespace) != namespace:
@@ -433,8 +452,8 @@ class Objects:
             metadata.pop("namespace", None)
         return obj
 
-    def _shaped(self, info: ResourceInfo, obj: Obj, old: Obj | None, *, typed: bool = True) -> Obj:
-        """With defaults, and ready to be judged; raises ``ApiError``.
+    def _defaulted(self, info: ResourceInfo, obj: Obj, *, typed: bool = True) -> Obj:
+        """With defaults; raises ``ApiError``.
 
         ``typed``: whether it has the form of its types already, and shares nothing with others."""
         if info.custom:
@@ -442,6 +461,14 @@ class Objects:
         if not typed:
             obj = self._typed(info, _fresh(obj))
         default(info.group, info.kind, obj)
+        if info.go is not None:
+            info.go[1].fill(obj)
+        return obj
+
+    def _prepared(self, info: ResourceInfo, obj: Obj, old: Obj | None) -> Obj:
+        """With what plug-ins and the kind itself make of it, ready to be judged; raises ``ApiError``."""
+        if info.custom:
+            return obj
         self._plugins.change(info, obj, old)
         if old is None:
             prepare_new(info.group, info.kind, obj, obj["metadata"]["creationTimestamp"])
@@ -465,17 +492,30 @@ class Objects:
             except golang.WrongType as error:
                 why = str(error)
         if why:
-            raise errors.bad_request(f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: {why}')
+            raise errors.NotDecoded(info.kind, info.version, why)
         return obj
 
-    def _check(self, info: ResourceInfo, obj: Obj, old: Obj | None, warnings: list[str], subresource: str = "") -> None:
+    def _read_metadata(self, info: ResourceInfo, metadata: Obj) -> None:
+        """Raises ``ApiError`` when the metadata of a custom resource has not the form that all metadata has."""
+        if _is_metadata(metadata):
+            return
+        try:
+            golang.read(golang.metadata_shape(), _fresh(metadata))
+        except golang.WrongType as error:
+            raise errors.NotDecoded(info.kind, info.version, str(error)) from error
+
+    def _check(self, info: ResourceInfo, obj: Obj, old: Obj | None, options: WriteOptions, warnings: list[str]) -> None:
         """Raises ``ApiError`` when the object may not be stored. ``warnings`` gets what is only said."""
-        name = obj["metadata"].get("name", "")
-        found = rules.name_errors(info, name) if old is None else rules.change_errors(info, old, obj)
-        changed = info.custom and old is not None
-        shape = obj if info.go is None else info.go[1].without_nulls(obj)
-        faults = validate_change(info.schema, obj, old) if changed else validate(info.schema, shape)
-        found += rules.metadata_errors(obj) + _of_custom(faults, subresource) if info.custom else _of_builtin(faults)
+        name, subresource = obj["metadata"].get("name", ""), options.subresource
+        found = rules.name_errors(info, name) if old is None else rules.change_errors(old, obj)
+        found += rules.metadata_errors(obj)
+        if info.custom:
+            faults = validate_change(info.schema, obj, old) if old is not None else validate(info.schema, obj)
+            found += _of_custom(faults, subresource)
+        else:
+            shape = obj if info.go is None else info.go[1].without_nulls(obj)
+            faults = _of_builtin(validate(info.schema, shape))
+            found += rules.builtin_errors(info, old, obj, faults) if subresource == "" else faults
         if crds.is_crd(info):
             # Definitions judge their rules themselves.
             found = [fault for fault in found if ".x-kubernetes-validations[" not in fault.path]
@@ -484,10 +524,13 @@ class Objects:
             found += policies.definition_errors(info.kind, obj)
         if info.has_rules and info.rules is not None:
             found += _rule_errors(info.rules, obj, old, found, warnings)
-        if not found and not info.custom:
-            found = rules.metadata_errors(obj)
+        if info.group == "" and info.kind == "Service" and not found:
+            others = (stored.object for stored in self.storage.objects(info.storage_key))
+            found += addresses.faults(obj, old, others, dry_run=options.dry_run)
         if found:
             raise errors.invalid(info.kind, info.group, name, found)
+        if subresource == "" and not info.custom and (old is None or _is_told_again(info, old, obj)):
+            warnings += rules.warnings_of(obj, new=old is None)
 
     def _admitted(self, info: ResourceInfo, obj: Obj, old: Obj | None, options: WriteOptions) -> None:
         """Raises ``ApiError`` when a plug-in does not admit the object."""
@@ -502,7 +545,9 @@ class Objects:
 
     def _owned(self, info: ResourceInfo, before: Obj, new: Obj, options: WriteOptions) -> Obj:
         """``new`` with the ownership that an update gives; what nobody owns is owned by nobody until it is applied."""
-        entries = new["metadata"].get("managedFields", before["metadata"].get("managedFields"))
+        entries = before["metadata"].get("managedFields")
+        if not options.subresource:
+            entries = new["metadata"].get("managedFields", entries)
         if not entries or entries == [{}]:
             metadata = {key: value for key, value in new["metadata"].items() if key != "managedFields"}
             return {**new, "metadata": metadata}
@@ -528,8 +573,9 @@ class Objects:
             raise errors.conflict(info.plural, info.group, name)
         if metadata.get("uid") and metadata["uid"] != before["metadata"]["uid"]:
             wanted, there = metadata["uid"], before["metadata"]["uid"]
-            place = namespace if info.namespaced else ""
-            raise errors.other_uid(info.plural, info.group, place, name, custom=info.custom, wanted=wanted, there=there)
+            place = f"{namespace}/{name}" if info.namespaced else name
+            kind = {"custom": info.custom, "dry_run": options.dry_run}
+            raise errors.other_uid(info.plural, info.group, place, **kind, wanted=wanted, there=there)
         if faults := rules.deletion_mark_errors(before["metadata"], metadata):
             raise errors.invalid(info.kind, info.group, name, faults)
         for key in _OWN_METADATA:
@@ -550,16 +596,18 @@ class Objects:
             else:
                 new.pop("status", None)
         if options.subresource == "":
-            new = self._shaped(info, new, before, typed=not applied)
+            new = self._defaulted(info, new, typed=not applied)
         elif info.custom:
             new = apply_defaults(info.schema, new)
         if not applied:
             new = self._owned(info, before, new, options)
+        if options.subresource == "":
+            new = self._prepared(info, new, before)
         if fields.same_but_times(before, new):
             return before
         if options.subresource == "" and has_generation(info) and is_new_generation(info, before, new):
             new["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
-        self._check(info, new, before, options.warnings, options.subresource)
+        self._check(info, new, before, options, options.warnings)
         self._admitted(info, new, before, options)
         if options.dry_run:
             return new
@@ -653,7 +701,11 @@ def _rule_errors(
 def _of_builtin(faults: list[FieldError]) -> list[FieldError]:
     """What counts of the faults that a schema finds: Kubernetes checks keys of lists only when it has to merge them, and Go
     writes null where nothing is."""
-    return [fault for fault in faults if fault.kind != _TWICE and not fault.message.startswith(_NULL)]
+    return [
+        fault
+        for fault in faults
+        if fault.kind != _TWICE and not fault.message.startswith(_NULL) and not fault.path.startswith("metadata.")
+    ]
 
 
 def _of_custom(faults: list[FieldError], subresource: str) -> list[FieldError]:
@@ -667,11 +719,39 @@ def _of_custom(faults: list[FieldError], subresource: str) -> list[FieldError]:
     return [fault for fault in faults if not fault.path.startswith("metadata.")]
 
 
+def _is_metadata(metadata: Obj) -> bool:
+    """Whether its parts have their types; a second look is needed where one has not, or has another form."""
+    if any(metadata.get(name, MISSING) in (0, False, "") for name in ("labels", "annotations", *_LISTS_OF_METADATA)):
+        return False
+    owners, entries, finalizers = (metadata.get(name) or () for name in _LISTS_OF_METADATA)
+    for name in ("labels", "annotations"):
+        texts = metadata.get(name) or {}
+        if not isinstance(texts, dict) or not all(type(text) is str for text in texts.values()):
+            return False
+    for name in ("name", "generateName", "namespace", "resourceVersion", "uid"):
+        if not isinstance(metadata.get(name, ""), str):
+            return False
+    if not all(
+        isinstance(items, list | tuple) and all(isinstance(item, dict) for item in items) for items in (owners, entries)
+    ):
+        return False
+    if any(type(owner.get(name, "")) is not str for owner in owners for name in ("apiVersion", "kind", "name", "uid")):
+        return False
+    return isinstance(finalizers, list | tuple) and all(type(finalizer) is str for finalizer in finalizers)
+
+
 def _tidy(metadata: Obj) -> None:
     """Take out what is there with nothing in it."""
     for name in ("labels", "annotations", "ownerReferences", "finalizers"):
         if name in metadata and not metadata[name]:
             del metadata[name]
+
+
+def _is_told_again(info: ResourceInfo, old: Obj, new: Obj) -> bool:
+    """Whether a change is worth warnings: of a Pod never, of what has generations when it is a new one."""
+    if (info.group, info.kind) == ("", "Pod"):
+        return False
+    return not has_generation(info) or old["metadata"].get("generation") != new["metadata"].get("generation")
 
 
 def _package(group: str) -> str:

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, Final
 
+from cozystack.apiserver.defaults.workloads import GENERATION
 from cozystack.apiserver.quantities import quantity
 
 Obj = dict[str, Any]
 
 KUBERNETES: Final = "kubernetes"
 """The finalizer that every namespace begins with, in its spec."""
-_GENERATION: Final = "deprecated.daemonset.template.generation"
 _BLOCKED: Final = "Scheduling is blocked due to non-empty scheduling gates"
 _UID_LABELS: Final = ("batch.kubernetes.io/controller-uid", "controller-uid")
 _NAME_LABELS: Final = ("batch.kubernetes.io/job-name", "job-name")
@@ -51,6 +51,15 @@ def _changed_namespace(obj: Obj, old: Obj) -> None:
     before = (old.get("spec") or {}).get("finalizers")
     if before:
         spec["finalizers"] = list(before)
+
+
+# Accounts
+
+
+def _account(obj: Obj) -> None:
+    """Secrets of an account are in its namespace: only their names count."""
+    if obj.get("secrets"):
+        obj["secrets"] = [{name: item for name, item in secret.items() if name == "name"} for secret in obj["secrets"]]
 
 
 # Pods
@@ -118,16 +127,18 @@ def _new_job(obj: Obj, now: str) -> None:
 
 
 def _new_daemon_set(obj: Obj, now: str) -> None:
-    obj["metadata"].setdefault("annotations", {}).setdefault(_GENERATION, "1")
+    annotations = obj["metadata"]["annotations"]
+    if annotations[GENERATION] == "0":
+        annotations[GENERATION] = "1"
 
 
 def _changed_daemon_set(obj: Obj, old: Obj) -> None:
     annotations = obj["metadata"].setdefault("annotations", {})
-    before = (old["metadata"].get("annotations") or {}).get(_GENERATION, "0")
+    before = (old["metadata"].get("annotations") or {}).get(GENERATION, "0")
     number = int(before) if before.isdecimal() else 0
     if obj["spec"].get("template") != (old.get("spec") or {}).get("template"):
         number += 1
-    annotations[_GENERATION] = str(number)
+    annotations[GENERATION] = str(number)
 
 
 # Storage
@@ -234,6 +245,7 @@ _NEW: Final[dict[tuple[str, str], Callable[[Obj, str], None]]] = {
     ("", "Service"): _new_service,
     ("", "PersistentVolume"): _new_volume,
     ("", "PersistentVolumeClaim"): lambda obj, _: _sources(obj),
+    ("", "ServiceAccount"): lambda obj, _: _account(obj),
     ("apps", "DaemonSet"): _new_daemon_set,
     ("batch", "Job"): _new_job,
 }
@@ -241,5 +253,6 @@ _CHANGED: Final[dict[tuple[str, str], Callable[[Obj, Obj], None]]] = {
     ("", "Namespace"): _changed_namespace,
     ("", "Service"): _changed_service,
     ("", "PersistentVolumeClaim"): lambda obj, _: _sources(obj),
+    ("", "ServiceAccount"): lambda obj, _: _account(obj),
     ("apps", "DaemonSet"): _changed_daemon_set,
 }

@@ -10,8 +10,7 @@ from cozystack.apiserver.resources import ResourceInfo
 Obj = dict[str, Any]
 
 _STATUS: Final = Resets({"f:status": {}})
-_STATUS_OF_CUSTOM: Final = Resets({"f:status": {}}, every_version=False)
-_ALL_BUT_STATUS: Final = Resets({"f:apiVersion": {}, "f:kind": {}, "f:metadata": {}, "f:spec": {}}, every_version=False)
+_ALL_BUT_STATUS: Final = Resets({"f:apiVersion": {}, "f:kind": {}, "f:metadata": {}, "f:spec": {}})
 _SPEC: Final = Resets({"f:spec": {}})
 _SPEC_AND_METADATA: Final = Resets({"f:metadata": {}, "f:spec": {}})
 # The status of most built-in kinds comes with any metadata.
@@ -32,9 +31,7 @@ def resets(info: ResourceInfo, subresource: str) -> Resets:
     """What a write to ``subresource`` (empty: to the object itself) never owns."""
     if subresource == "status":
         return _ALL_BUT_STATUS if info.custom else _OF_STATUS.get((info.group, info.kind), _SPEC)
-    if not info.has_status:
-        return NO_RESETS
-    return _STATUS_OF_CUSTOM if info.custom else _STATUS
+    return _STATUS if info.has_status else NO_RESETS
 
 
 def with_status_of(info: ResourceInfo, before: Obj, new: Obj) -> Obj:

@@ -50,6 +50,7 @@ class ResourceInfo:
     _schema: Schema | None = None
     _rules: Validator | None = None
     _go: tuple[Shape, Filling] | None = None
+    _empty: dict[str, Any] | None = None
 
     api_version: str = ""
     storage_key: str = ""
@@ -80,6 +81,13 @@ class ResourceInfo:
             if shape is not None:
                 self._go = shape, filling(shape, self.schema)
         return self._go
+
+    @property
+    def empty(self) -> dict[str, Any] | None:
+        """An object of a built-in kind that nobody has set anything in."""
+        if self._empty is None and self.go is not None:
+            self._empty = self.go[1].empty()
+        return self._empty
 
     @property
     def rules(self) -> Validator | None:

@@ -253,22 +253,24 @@ class TestStrategicMergePatch:
         ("patch", "message"),
         [
             ([], "a strategic merge patch is an object"),
-            ({"metadata": {"labels": {"$patch": "burn"}}}, 'unknown $patch directive "burn"'),
-            (pod({"$patch": "burn", "name": "a"}), 'unknown $patch directive "burn" in a list'),
-            (pod({"image": "x"}), 'map: an item of a list that is merged by "name" does not have it'),
-            (pod({"$patch": "delete"}), 'map: an item of a list that is merged by "name" does not have it'),
+            ({"metadata": {"labels": {"$patch": "burn"}}}, "unknown patch type: burn in map: map[$patch:burn]"),
+            (pod({"$patch": "burn", "name": "a"}), "unknown patch type: burn in map: map[$patch:burn name:a]"),
+            (pod({"$patch": "merge", "name": "a"}), "merging lists cannot yet be specified in the patch"),
+            (pod({"image": "x"}), "map: map[image:x] does not contain declared merge key: name"),
+            (pod({"$patch": "delete"}), "map: map[$patch:delete] does not contain declared merge key: name"),
+            ({"metadata": {"$deleteFromPrimitiveList/finalizers": "x"}}, "invalid patch format of primitive list"),
             (
-                {"metadata": {"$deleteFromPrimitiveList/finalizers": "x"}},
-                "$deleteFromPrimitiveList/finalizers needs a list",
+                pod(*letters("ab"), **{"$setElementOrder/containers": {}}),
+                "invalid patch format of setElementOrder list",
             ),
-            (pod(*letters("ab"), **{"$setElementOrder/containers": {}}), "$setElementOrder/containers needs a list"),
             (
                 pod(*letters("ab"), **{"$setElementOrder/containers": letters("ba")}),
-                "the order in the patch and in $setElementOrder/containers differ",
+                "The order in patch list:\n[map[name:a] map[name:b]]\n doesn't match $setElementOrder list:\n"
+                "[map[name:b] map[name:a]]\n",
             ),
             (
                 {"spec": {"strategy": {"$retainKeys": ["type"], "rollingUpdate": {}}}},
-                "the patch sets rollingUpdate, which $retainKeys does not name",
+                "invalid patch format of retainKeys",
             ),
         ],
     )

@@ -8,6 +8,8 @@ from typing import Final
 from cozystack.apiserver.defaults.maps import Obj, at, fill
 from cozystack.apiserver.defaults.pods import template
 
+GENERATION: Final = "deprecated.daemonset.template.generation"
+"""How often the template of a DaemonSet has changed, which is told by an annotation."""
 _MOST: Final = 2**31 - 1
 
 
@@ -55,6 +57,7 @@ def _stateful_set(obj: Obj) -> None:
 
 
 def _daemon_set(obj: Obj) -> None:
+    at(obj["metadata"], "annotations").setdefault(GENERATION, "0")
     spec = at(obj, "spec")
     spec.setdefault("revisionHistoryLimit", 10)
     strategy = at(spec, "updateStrategy")

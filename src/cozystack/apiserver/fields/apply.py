@@ -103,6 +103,7 @@ def apply(
     api_version: str,
     subresource: str = "",
     resets: Resets = NO_RESETS,
+    empty: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The object after the apply, ownership included; raises ``ApplyConflict``, and ``ApiError`` when ``applied`` does not fit
     the schema. ``applied`` is what was sent, as it was sent.
@@ -113,7 +114,7 @@ def apply(
     refuse_untyped(schema, applied)
     entries = before = read_entries(live)
     if live is not None and not entries:
-        entries = _owned_before(schema, live, time, api_version, subresource, resets)
+        entries = _owned_before(schema, live, empty, time, api_version, subresource, resets)
     mine = (manager, "Apply", "", subresource)
     last = next((entry for entry in entries if entry.identity == mine), None)
     others = [entry for entry in entries if entry.identity != mine]
@@ -126,7 +127,7 @@ def apply(
         merged = _given_up(schema, merged, last.fields, [configured, *(entry.fields for entry in others)])
     stamp = time
     if live is not None:
-        others = _left_to_others(schema, live, merged, applied, others, manager, api_version, resets, force=force)
+        others = _left_to_others(schema, live, merged, others, manager, api_version, resets, force=force)
         if merged is live or same(live, merged):
             # Only a change of the object moves the time: who comes to own what was there already has none.
             stamp = last.time if last is not None else ""
@@ -143,7 +144,6 @@ def _left_to_others(
     schema: Schema,
     live: dict[str, Any],
     merged: dict[str, Any],
-    applied: dict[str, Any],
     others: list[Entry],
     manager: str,
     api_version: str,
@@ -152,30 +152,30 @@ def _left_to_others(
     force: bool,
 ) -> list[Entry]:
     """What others own of ``merged``; raises ``ApplyConflict`` when it changes what they own of ``live``."""
-    changed, removed = compare(schema, live, merged)
+    changed, removed = map(resets.rest, compare(schema, live, merged))
     if changed is None and removed is None:
         return others
-    kept = []
-    conflicts = []
-    for entry in others:
-        every = entry.api_version != api_version and not resets.every_version
-        lost = intersection(entry.fields, changed if every else resets.rest(changed))
-        if lost is not None:
-            conflicts.append((entry, lost))
-        reduced = _reduced(entry, lost, removed if every else resets.rest(removed))
-        if reduced.fields:
-            kept.append(reduced)
-    if conflicts and not force:
+    lost = [(entry, intersection(entry.fields, changed)) for entry in others]
+    if not force and any(fields is not None for _, fields in lost):
         allowed = _from_client_side(schema, live, api_version) if manager == _KUBECTL else None
-        _refuse([(entry, difference(fields, allowed)) for entry, fields in conflicts])
-    return kept
+        _refuse([(entry, difference(fields, allowed)) for entry, fields in lost])
+    return [entry for entry in (_reduced(entry, fields, removed) for entry, fields in lost) if entry.fields]
 
 
 def _owned_before(
-    schema: Schema, live: dict[str, Any], time: str, api_version: str, subresource: str, resets: Resets
+    schema: Schema,
+    live: dict[str, Any],
+    empty: dict[str, Any] | None,
+    time: str,
+    api_version: str,
+    subresource: str,
+    resets: Resets,
 ) -> list[Entry]:
-    """Who owns an object that has no owners: whoever wrote it before anybody applied, as one manager."""
-    fields = strip(resets.rest(field_set_on_create(schema, live)))
+    """Who owns an object that has no owners: whoever wrote it before anybody applied, as one manager.
+
+    That is what it has more than an ``empty`` one of its kind, where there is such."""
+    there = field_set_on_create(schema, live) if empty is None else compare(schema, empty, live)[0]
+    fields = strip(resets.rest(there))
     return [Entry(BEFORE_FIRST_APPLY, "Update", api_version, subresource, time, fields)] if fields else []
 
 

@@ -37,13 +37,9 @@ _STRIPPED: Final[Tree] = {
 
 @dataclass(frozen=True, slots=True)
 class Resets:
-    """What a write leaves as it is, whatever it says of it, and so never owns: the status, or all but the status.
-
-    ``every_version`` is false where that only counts for owners in the version that is written.
-    """
+    """What a write leaves as it is, whatever it says of it, and so never owns: the status, or all but the status."""
 
     fields: Tree
-    every_version: bool = True
 
     def rest(self, tree: Tree | None) -> Tree | None:
         """``tree`` without it."""
@@ -160,9 +156,11 @@ def update(
     api_version: str,
     subresource: str = "",
     resets: Resets = NO_RESETS,
+    empty: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """``new`` with the ownership that writing it over ``old`` gives.
 
+    A new object owns what it has more than an ``empty`` one of its kind, where there is such.
     An empty list of managed fields in ``new`` forgets all ownership, as Kubernetes has it.
     """
     raw = new.get("metadata", {}).get("managedFields")
@@ -172,20 +170,21 @@ def update(
         # What a client sends counts, since it may have changed it (kubectl moves ownership so); else what there is.
         given = raw and not subresource and is_readable(raw)
         entries = read_entries(new if given else old)
-    if old is None:
+    if old is None and empty is not None:
+        changed, removed = compare(schema, empty, new)[0], None
+    elif old is None:
         changed, removed = field_set_on_create(schema, new), None
     else:
         changed, removed = compare(schema, old, new)
     own = strip(resets.rest(changed))
     if changed is None and removed is None and not reset and (old is not None or not entries):
         return with_entries(new, entries)
+    changed, removed = resets.rest(changed), resets.rest(removed)
     mine = (manager, "Update", api_version, subresource)
     kept: list[Entry] = []
     found = False
     for entry in entries:
-        of_others = entry.api_version != api_version and not resets.every_version
-        there, gone = (changed, removed) if of_others else (resets.rest(changed), resets.rest(removed))
-        fields = difference(difference(entry.fields, there), gone)
+        fields = difference(difference(entry.fields, changed), removed)
         if entry.identity == mine:
             found = True
             fields = union(fields, own)

@@ -56,6 +56,11 @@ def shape_of(api_version: str, kind: str) -> Shape | None:
     return _shape(message) if message is not None else None
 
 
+def metadata_shape() -> Shape:
+    """That of the metadata of any object."""
+    return _shape("meta.v1.ObjectMeta")
+
+
 @functools.cache
 def _shape(message: str) -> Shape:
     shape = Shape(message.rpartition(".")[2])

@@ -27,18 +27,22 @@ _ZEROS: Final[dict[str, Any]] = {
 class Filling:
     """What is missing in the JSON of a struct, and below it."""
 
-    __slots__ = ("_below", "_missing", "_nulls")
+    __slots__ = ("_below", "_missing", "_nulls", "_told")
 
     def __init__(self) -> None:
         self._missing: dict[str, Any] = {}
         self._below: list[tuple[str, str, Filling]] = []
         self._nulls: bool | None = None
+        self._told: set[str] = set()
 
     def __bool__(self) -> bool:
         return bool(self._missing or self._below)
 
-    def add(self, name: str, zero: Any) -> None:
+    def add(self, name: str, zero: Any, *, told: bool) -> None:
+        """Fill a field in; ``told`` when its schema does, and not Go."""
         self._missing[name] = zero
+        if told:
+            self._told.add(name)
 
     def go_on(self, name: str, many: str, filling: Filling) -> None:
         """Fill the struct there too, or each of several."""
@@ -58,6 +62,14 @@ class Filling:
             else:
                 for each in item if many == "list" else item.values():
                     filling.fill(each)
+
+    def empty(self) -> Obj:
+        """What Go would write of such a struct when nobody had set anything."""
+        found = {name: zero for name, zero in self._missing.items() if name not in self._told}
+        for name, many, filling in self._below:
+            if not many and name in found:
+                found[name] = filling.empty()
+        return found
 
     def fill_one(self, value: Obj, name: str) -> None:
         """The same for one member alone."""
@@ -109,17 +121,21 @@ def _filling(shape: Shape, schema: Schema, known: dict[Shape, Filling]) -> Filli
             inner = _filling(member.shape, below if below is not None else Schema(), known)
             if inner:
                 found.go_on(name, member.many, inner)
-        zero = _zero(member, child)
+        told = _told(member, child)
+        zero = told if told is not MISSING else _zero(member)
         if zero is not MISSING:
-            found.add(name, zero)
+            found.add(name, zero, told=told is not MISSING)
     return found
 
 
-def _zero(member: Member, schema: Schema | None) -> Any:
+def _told(member: Member, schema: Schema | None) -> Any:
+    """The default that a schema tells, where it is more than nothing; otherwise ``MISSING``."""
+    value = schema.default if schema is not None else MISSING
+    return value if isinstance(value, str | int | float) and (value or member.pointer) else MISSING
+
+
+def _zero(member: Member) -> Any:
     """What Go writes for a field that is not there, or ``MISSING``."""
-    told = schema.default if schema is not None else MISSING
-    if isinstance(told, str | int | float) and (told or member.pointer):
-        return told
     if member.omitted:
         return MISSING
     if member.pointer or member.many or member.code in ("time", "microTime", "bytes", "raw"):

@@ -18,6 +18,7 @@ from cozystack.apiserver import errors
 from cozystack.apiserver.admission import Refused, Webhooks, Writes
 from cozystack.apiserver.audit import Audit, Record
 from cozystack.apiserver.auth import Authenticator
+from cozystack.apiserver.deletion import is_returned
 from cozystack.apiserver.discovery import (
     aggregated,
     api_group,
@@ -151,7 +152,9 @@ class ApiServer:
             refused.warnings = tuple(error.warnings)
             return refused
         except ApiError as error:
-            return json_response(error.status(), error.code, error.headers)
+            refused = json_response(error.status(), error.code, error.headers)
+            refused.warnings = tuple(request.warnings)
+            return refused
         except RecursionError:
             too_deep = errors.bad_request("the body is nested too deeply")
             return json_response(too_deep.status(), too_deep.code)
@@ -294,15 +297,16 @@ class ApiServer:
             case "PUT":
                 options = write_options(request, "UpdateOptions")
                 body = self._body(request, info, options, name)
+                status = 200 if self.objects.find(info, namespace, name) is not None else 201
                 obj = await self.writes.replace(info, namespace, name, body, options, user)
-                return self._written(request, info, obj, options)
+                return self._written(request, info, obj, options, status)
             case "PATCH":
                 return await self._patch(request, info, namespace, name, "", user)
             case "DELETE":
                 told = WriteOptions()
                 asked = delete_options(request)
                 obj, gone = await self.writes.delete(info, namespace, name, asked, user, told.warnings)
-                if gone and info.kind not in ("Namespace", "Pod"):
+                if gone and not is_returned(info):
                     response = json_response(_success(info, name, obj))
                     response.warnings = tuple(told.warnings)
                     return response

@@ -15,6 +15,7 @@ import msgspec
 from cozystack.api import yaml
 from cozystack.apiserver import errors
 from cozystack.apiserver.errors import ApiError
+from cozystack.apiserver.golang import json_type
 from cozystack.apiserver.http.jsontext import fault
 from cozystack.apiserver.http.messages import Request
 from cozystack.apiserver.objects import MOST_BYTES
@@ -69,10 +70,10 @@ def read_object(request: Request, kind: str, *, custom: bool = False) -> Read:
             if found.value is None:
                 return Read({})
             if not isinstance(found.value, dict):
-                raise NotRead(f"json: cannot unmarshal {_go_type(found.value)} into Go value of type {_HEAD}")
+                raise NotRead(f"json: cannot unmarshal {json_type(found.value)} into Go value of type {_HEAD}")
             for name, said in found.value.items():
                 if name in ("apiVersion", "kind") and not isinstance(said, str | None):
-                    raise NotRead(f"json: cannot unmarshal {_go_type(said)} into Go struct field .{name} of type string")
+                    raise NotRead(f"json: cannot unmarshal {json_type(said)} into Go struct field .{name} of type string")
             return found
     except NotRead as error:
         raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {error}", body) from error
@@ -83,7 +84,7 @@ def read_object(request: Request, kind: str, *, custom: bool = False) -> Read:
     except NotRead as error:
         raise _unrecognized(kind, str(error), body) from error
     if not isinstance(found.value, dict):
-        why = f"json: cannot unmarshal {_go_type(found.value)} into Go value of type {_HEAD}"
+        why = f"json: cannot unmarshal {json_type(found.value)} into Go value of type {_HEAD}"
         raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {why}", body)
     return found
 
@@ -249,21 +250,6 @@ def _summary(body: bytes) -> str:
     return f"{show(body[:_SUMMARY])} ..." if len(body) > _SUMMARY else show(body)
 
 
-def _go_type(value: Any) -> str:
-    match value:
-        case bool():
-            return "bool"
-        case int() | float():
-            return "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case dict():
-            return "object"
-    return "null"
-
-
 # Patches
 
 
@@ -282,6 +268,6 @@ def read_patch(request: Request, kind: str) -> Read:
     if not isinstance(found.value, wanted):
         said = "error unmarshaling JSON: while decoding JSON: " if kind == "apply" else ""
         raise errors.bad_request(
-            f"error decoding patch: {said}json: cannot unmarshal {_go_type(found.value)} into Go value of type {go}"
+            f"error decoding patch: {said}json: cannot unmarshal {json_type(found.value)} into Go value of type {go}"
         )
     return found

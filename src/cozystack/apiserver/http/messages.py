@@ -39,6 +39,8 @@ class Request:
     acting_as: Sequence[tuple[str, str]] = ()
     uri: str = ""
     """Path and query as they were sent."""
+    warnings: list[str] = field(default_factory=list)
+    """What is to be said to the user with the answer, whatever that is."""
 
     def flag(self, name: str) -> bool:
         """Whether a parameter is given and does not say no, which is how Kubernetes reads them."""

@@ -45,6 +45,7 @@ def write_options(request: Request, kind: str, *, subresource: str = "", patch: 
         force=request.flag("force"),
         field_validation=validation or "Warn",
         subresource=subresource,
+        warnings=request.warnings,
     )
 
 

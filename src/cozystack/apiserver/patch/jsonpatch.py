@@ -14,7 +14,13 @@ from cozystack.apiserver.fields.sets import same
 
 
 class PatchError(ValueError):
-    """A patch that cannot be read, or cannot be applied to the object."""
+    """A patch that cannot be read, or cannot be applied to the object.
+
+    ``code`` is that of the answer: a client's fault for Kubernetes, or one of its own."""
+
+    def __init__(self, message: str, code: int = 422) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 MOST_OPERATIONS: Final = 10_000

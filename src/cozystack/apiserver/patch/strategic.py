@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from cozystack.apiserver.fields.sets import same
+from cozystack.apiserver.golang.words import go_value
 from cozystack.apiserver.patch.jsonpatch import PatchError
 from cozystack.apiserver.schema.model import MISSING, Schema
 
@@ -33,10 +34,10 @@ def _merge_map(schema: Schema | None, document: dict[str, Any], patch: dict[str,
     if directive == "delete":
         return {}
     if directive is not None:
-        raise PatchError(f'unknown $patch directive "{directive}"')
+        raise _unknown_directive(directive, patch)
     result = dict(document)
     if _RETAIN in patch:
-        retained = _list(patch[_RETAIN], _RETAIN)
+        retained = _list(patch[_RETAIN], "retainKeys")
         _refuse_unretained(patch, retained)
         result = {name: value for name, value in result.items() if name in retained}
     for name, value in patch.items():
@@ -56,13 +57,13 @@ def _merge_map(schema: Schema | None, document: dict[str, Any], patch: dict[str,
             name = directive.removeprefix(_ORDER)
             child = schema.child(name) if schema is not None else None
             key = child.patch_key if child is not None else ""
-            order, live = _list(value, directive), document.get(name)
-            _refuse_unordered(patch.get(name), order, key, directive)
+            order, live = _list(value, "setElementOrder list"), document.get(name)
+            _refuse_unordered(patch.get(name), order, key)
             if isinstance(result.get(name), list):
                 result[name] = _ordered(result[name], order, live if isinstance(live, list) else [], key)
     for directive, value in patch.items():
         if directive.startswith(_DELETE):
-            name, gone = directive.removeprefix(_DELETE), _list(value, directive)
+            name, gone = directive.removeprefix(_DELETE), _list(value, "primitive list")
             if isinstance(result.get(name), list):
                 result[name] = [item for item in result[name] if item not in gone]
     return result
@@ -76,9 +77,7 @@ def _merged(schema: Schema | None, live: Any, value: Any) -> Any:
         replaces = schema is not None and "replace" in schema.patch_strategy
         return value if replaces else _merge_map(schema, live, value)
     if isinstance(value, list):
-        if schema is not None and "merge" in schema.patch_strategy:
-            return _merge_list(schema, live, value)
-        return _plain(value)
+        return _merge_list(schema, live, value) if schema is not None and "merge" in schema.patch_strategy else value
     return value
 
 
@@ -100,7 +99,7 @@ def _merge_list(schema: Schema, live: list[Any], patch: list[Any]) -> list[Any]:
         merged = list(dict.fromkeys((*live, *patch)))
         return _ordered(merged, patch, live, key)
     if not key:
-        raise PatchError("cannot merge lists without merge key")
+        raise PatchError("cannot merge lists without merge key", 500)
     items, replaces = [], False
     for item in patch:
         match item.get(_PATCH, MISSING) if isinstance(item, dict) else MISSING:
@@ -109,18 +108,20 @@ def _merge_list(schema: Schema, live: list[Any], patch: list[Any]) -> list[Any]:
                 live = [old for old in live if not _has_key(old, key, gone)]
             case "replace":
                 replaces = True
+            case "merge":
+                raise PatchError("merging lists cannot yet be specified in the patch", 500)
             case directive if directive is not MISSING:
-                raise PatchError(f'unknown $patch directive "{directive}" in a list')
+                raise _unknown_directive(directive, item)
             case _:
                 items.append(item)
     if replaces:
-        return [_plain(item) for item in items]
+        return items
     result = list(live)
     for item in items:
         wanted = _key_of(item, key)
         index = next((number for number, old in enumerate(result) if _has_key(old, key, wanted)), None)
         if index is None:
-            result.append(_plain(item))
+            result.append(item)
         else:
             result[index] = _merge_map(schema.items, result[index], item)
     return _ordered(result, items, live, key)
@@ -128,7 +129,7 @@ def _merge_list(schema: Schema, live: list[Any], patch: list[Any]) -> list[Any]:
 
 def _key_of(item: Any, key: str) -> Any:
     if not isinstance(item, dict) or key not in item:
-        raise PatchError(f'map: an item of a list that is merged by "{key}" does not have it')
+        raise PatchError(f"map: {go_value(item)} does not contain declared merge key: {key}", 500)
     return item[key]
 
 
@@ -163,9 +164,13 @@ def _identity(item: Any, key: str) -> Any:
     return repr(value) if isinstance(value, dict | list) else value
 
 
-def _list(value: Any, directive: str) -> list[Any]:
+def _unknown_directive(directive: Any, patch: dict[str, Any]) -> PatchError:
+    return PatchError(f"unknown patch type: {go_value(directive)} in map: {go_value(patch)}", 500)
+
+
+def _list(value: Any, what: str) -> list[Any]:
     if not isinstance(value, list):
-        raise PatchError(f"{directive} needs a list")
+        raise PatchError(f"invalid patch format of {what}", 400)
     return value
 
 
@@ -173,12 +178,13 @@ def _refuse_unretained(patch: dict[str, Any], retained: list[Any]) -> None:
     """Raises ``PatchError`` when the patch sets a field that it does not retain."""
     for name, value in patch.items():
         if value is not None and not name.startswith("$") and name not in retained:
-            raise PatchError(f"the patch sets {name}, which {_RETAIN} does not name")
+            raise PatchError("invalid patch format of retainKeys", 400)
 
 
-def _refuse_unordered(patch: Any, order: list[Any], key: str, directive: str) -> None:
+def _refuse_unordered(patch: Any, order: list[Any], key: str) -> None:
     """Raises ``PatchError`` when the patch has items that are not in the order it asks for, or in another one."""
     items = [item for item in patch if not (isinstance(item, dict) and _PATCH in item)] if isinstance(patch, list) else []
     rest = iter([_identity(item, key) for item in order])
     if not all(any(_identity(item, key) == other for other in rest) for item in items):
-        raise PatchError(f"the order in the patch and in {directive} differ")
+        shown = f"{go_value(patch)}\n doesn't match {_ORDER.rstrip('/')} list:\n{go_value(order)}\n"
+        raise PatchError(f"The order in patch list:\n{shown}", 500)

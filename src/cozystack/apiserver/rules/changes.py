@@ -11,9 +11,9 @@ from cozystack.apiserver.schema import FieldError
 Obj = dict[str, Any]
 
 
-def change_errors(info: ResourceInfo, old: Obj, new: Obj) -> list[FieldError]:
-    """What may not change any more, and has."""
-    return [*_new_finalizers(old, new), *_immutable_errors(info, old, new)]
+def change_errors(old: Obj, new: Obj) -> list[FieldError]:
+    """What may not change any more in any object, and has."""
+    return _new_finalizers(old, new)
 
 
 def deletion_mark_errors(old: Obj, new: Obj) -> list[FieldError]:
@@ -35,12 +35,13 @@ def _new_finalizers(old: Obj, new: Obj) -> list[FieldError]:
     late = [finalizer for finalizer in new["metadata"].get("finalizers") or () if finalizer not in before]
     if not late:
         return []
-    shown = "[]string{" + ", ".join(f'"{finalizer}"' for finalizer in late) + "}"
+    shown = "[]string{" + ", ".join(f'"{finalizer}"' for finalizer in sorted(late)) + "}"
     message = f"no new finalizers can be added if the object is being deleted, found new finalizers {shown}"
     return [FieldError("metadata.finalizers", "Forbidden", f"Forbidden: {message}")]
 
 
-def _immutable_errors(info: ResourceInfo, old: Obj, new: Obj) -> list[FieldError]:
+def immutable_errors(info: ResourceInfo, old: Obj, new: Obj) -> list[FieldError]:
+    """What may not change any more in an object of that kind, and has."""
     match (info.group, info.kind):
         case ("", "Secret"):
             return _fixed(old, new, "type") or _frozen(old, new, ("data",))

@@ -9,6 +9,7 @@ import msgspec
 from cozystack.apiserver.schema import FieldError
 
 IMMUTABLE = "field is immutable"
+NEGATIVE = "must be greater than or equal to 0"
 
 
 def invalid(path: str, value: Any, detail: str) -> FieldError:
@@ -27,3 +28,7 @@ def unsupported(path: str, value: Any, *supported: str) -> FieldError:
 
 def duplicate(path: str, value: Any) -> FieldError:
     return FieldError(path, "Duplicate value", f"Duplicate value: {msgspec.json.encode(value).decode()}")
+
+
+def not_found(path: str, value: Any) -> FieldError:
+    return FieldError(path, "Not found", f"Not found: {msgspec.json.encode(value).decode()}")

@@ -1,4 +1,4 @@
-"""Labels, annotations, owners and finalizers of any object, and then what its kind demands of the rest."""
+"""Labels, annotations, owners and finalizers of any object."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from cozystack.apiserver.rules.faults import invalid
 from cozystack.apiserver.rules.names import qualified_faults, value_faults
-from cozystack.apiserver.rules.specs import spec_errors
 from cozystack.apiserver.schema import FieldError
 from cozystack.apiserver.schema.check import required
 
@@ -36,7 +35,7 @@ _STRICT_GROUPS: Final = frozenset(
 
 
 def metadata_errors(obj: Obj) -> list[FieldError]:
-    """What is wrong with the metadata of an object, and with what its kind demands."""
+    """What is wrong with the metadata of an object, but for its name."""
     metadata = obj["metadata"]
     errors: list[FieldError] = []
     labels = metadata.get("labels")
@@ -53,7 +52,7 @@ def metadata_errors(obj: Obj) -> list[FieldError]:
     finalizers = metadata.get("finalizers")
     if finalizers:
         errors += _finalizer_errors(obj, finalizers)
-    return errors or spec_errors(obj)
+    return errors
 
 
 def _annotation_errors(annotations: Obj) -> list[FieldError]:

@@ -35,6 +35,11 @@ _VALUE_RULE: Final = (
     "with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
     "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
 )
+_CONFIG_KEY: Final = re.compile(r"[-._a-zA-Z0-9]+")
+_CONFIG_KEY_RULE: Final = (
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or "
+    "'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+)
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _QUALIFIED: Final = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
@@ -72,6 +77,18 @@ def subdomain_faults(text: str) -> tuple[str, ...]:
     faults = [] if len(text) <= 253 else ["must be no more than 253 characters"]
     if _SUBDOMAIN.fullmatch(text) is None:
         faults.append(_SUBDOMAIN_RULE)
+    return tuple(faults)
+
+
+def config_key_faults(text: str) -> tuple[str, ...]:
+    """What keeps a text from being the key of a ConfigMap or a Secret."""
+    faults = [] if len(text) <= 253 else ["must be no more than 253 characters"]
+    if _CONFIG_KEY.fullmatch(text) is None:
+        faults.append(_CONFIG_KEY_RULE)
+    if text in (".", ".."):
+        faults.append(f"must not be '{text}'")
+    elif text.startswith(".."):
+        faults.append("must not start with '..'")
     return tuple(faults)
 
 

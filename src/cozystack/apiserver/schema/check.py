@@ -44,6 +44,7 @@ class FieldError:
             "Too long": "FieldValueTooLong",
             "Too many": "FieldValueTooMany",
             "Invalid type": "FieldValueTypeInvalid",
+            "Not found": "FieldValueNotFound",
         }.get(self.kind, "FieldValueInvalid")
 
 

@@ -53,8 +53,8 @@ def coerced(schema: Schema, value: Any) -> Any:
             child = schema.properties.get(name) or schema.additional
             if child is None:
                 continue
-            if schema.embedded and name == "metadata" and isinstance(item, dict):
-                kept = prune(child, item)
+            if schema.embedded and name == "metadata" and (item is None or isinstance(item, dict)):
+                kept = prune(child, item or {})
                 changed[name] = {key: part for key, part in kept.items() if part not in ({}, [])}
             else:
                 changed[name] = coerced(child, item)
