@@ -3,8 +3,8 @@
 The cluster of 1,000 packages is the embedded API server in another process, with a PackageSource (4 KB) and a Package for each;
 ``list`` asks it for all of one kind. What the server takes to answer is part of the figure. The cluster of 10,000 packages
 holds an installed platform as a server stores it (15,000 releases, 25,000 artifacts, with status and ``managedFields``, 75 MB
-of JSON) and hands it out as it is, so that figure is of the program alone. In a new platform nothing is installed yet, and every
-Package waits for many others: the longest way to explain one.
+of JSON) and hands it out as it is, so that figure is of the program alone. In a new platform nothing is installed yet, and
+every Package waits for many others: the longest way to explain one.
 
 Beside each figure stands its processor time, of the program and of all that it starts: what it takes when nobody disturbs it.
 Short calls are medians, taken in turns with a bare interpreter; of long ones the quickest of three counts.
