@@ -49,7 +49,7 @@ simulate: setup-dev ## Break a platform at random, by seeds FIRST to LAST, and s
 	@$(BIN)/python tests/simulation/run.py --first $(FIRST) --last $(LAST) $(ARGS)
 
 scenarios: setup-dev ## Install, update, migrate, break and repair whole platforms (minutes)
-	@$(BIN)/pytest -q -n auto --dist load -m 'slow or not slow' tests/scenarios tests/image tests/walkthroughs tests/cozypkg/test_teardown.py $(ARGS)
+	@$(BIN)/pytest -q -n auto --dist load -m 'slow or not slow' tests/scenarios tests/image tests/walkthroughs tests/cozypkg $(ARGS)
 
 format: setup-dev ## Format the code
 	@$(BIN)/ruff check --fix-only . ; $(BIN)/ruff format .

@@ -23,7 +23,8 @@ async def server() -> Any:
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("topic", "case"), ALL, ids=[f"{topic}: {case.about}" for topic, case in ALL])
 async def test_a_request_is_answered_as_a_real_server_answers_it(server: Api, topic: str, case: Case) -> None:
-    assert await answered(server, case) == recorded(topic)[case.about]
+    expected = recorded(topic)[case.about]
+    assert await answered(server, case, expected) == expected
 
 
 def test_every_answer_is_one_to_a_request() -> None:

@@ -60,6 +60,8 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     differs: str = ""
     owners: bool = False
     """Whether ``managedFields`` count too."""
+    follows: bool = False
+    """Whether a real server learns of what went before by a watch, and so answers this a moment later. It changes nothing."""
 
     @property
     def sent(self) -> Sent:
@@ -81,8 +83,11 @@ def recorded(topic: str) -> dict[str, Obj]:
     return yaml.load_all(path.read_text())[0].value if path.exists() else {}
 
 
-async def answered(api: Api, case: Case) -> Obj:
-    """Status, warnings and body of the answer that counts, in a namespace of the case's own."""
+async def answered(api: Api, case: Case, expected: Obj | None = None) -> Obj:
+    """Status, warnings and body of the answer that counts, in a namespace of the case's own.
+
+    A request that ``follows`` is sent again until the answer is ``expected``, a hundred times at most.
+    """
     made = await api.create("/api/v1/namespaces", {"metadata": {"generateName": "answers-", "labels": case.labels}})
     namespace = made.body["metadata"]["name"]
     await api.until(_SETTLED.replace("{namespace}", namespace), lambda answer: answer.status == 200)
@@ -90,7 +95,12 @@ async def answered(api: Api, case: Case) -> Obj:
         for sent in case.first:
             answer = await _send(api, sent, namespace)
             assert answer.status < 300, (sent.request, answer.raw)
-        return told(await _send(api, case.sent, namespace), namespace, owners=case.owners)
+        for again in reversed(range(100 if case.follows and expected is not None else 1)):
+            found = told(await _send(api, case.sent, namespace), namespace, owners=case.owners)
+            if found == expected or not again:
+                break
+            await asyncio.sleep(0.1)
+        return found
     finally:
         for sent in case.last:
             await _send(api, sent, namespace)
