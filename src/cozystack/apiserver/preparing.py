@@ -121,7 +121,7 @@ def _new_job(obj: Obj, now: str) -> None:
     labels = template.get("labels")
     if labels is None:
         labels = template["labels"] = {}
-    labels |= dict.fromkeys(_UID_LABELS, metadata["uid"]) | dict.fromkeys(_NAME_LABELS, metadata["name"])
+    labels |= dict.fromkeys(_UID_LABELS, metadata["uid"]) | dict.fromkeys(_NAME_LABELS, metadata.get("name", ""))
     if not spec.get("selector"):
         spec["selector"] = {"matchLabels": {_UID_LABELS[0]: metadata["uid"]}}
 
